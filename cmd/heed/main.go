@@ -1,0 +1,4 @@
+// Command heed is the consent and communication-preference gateway.
+package main
+
+func main() {}

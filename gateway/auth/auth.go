@@ -1,0 +1,73 @@
+// Package auth says who is calling and what their role allows.
+package auth
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"slices"
+)
+
+// Role is what a caller is.
+type Role string
+
+// The roles, each with the least it needs.
+const (
+	Scheduler Role = "scheduler" // patients, messages, tasks
+	Marketer  Role = "marketer"  // campaigns and their totals; never a patient's record
+	Privacy   Role = "privacy"   // ledger, disclosures, restrictions, audit, erasure
+	Admin     Role = "admin"     // everything
+	Service   Role = "service"   // an EHR's key: patients and messages
+)
+
+// Roles lists every role.
+var Roles = []Role{Scheduler, Marketer, Privacy, Admin, Service}
+
+// Permission is one thing that may be done.
+type Permission string
+
+// The permissions.
+const (
+	ReadPatient  Permission = "patient.read"
+	WritePatient Permission = "patient.write"
+	ErasePatient Permission = "patient.erase"
+	ReadLedger   Permission = "ledger.read"
+	SendMessage  Permission = "message.send"
+	ReadMessage  Permission = "message.read"
+	Override     Permission = "message.override"
+	Decide       Permission = "decision.ask"
+	WorkTasks    Permission = "task.work"
+	ManageStops  Permission = "stop.manage"
+	Restrict     Permission = "restriction.manage"
+	ReadTemplate Permission = "template.read"
+	ReadAudit    Permission = "audit.read"
+	ManageKeys   Permission = "key.manage"
+)
+
+var allowed = map[Role][]Permission{
+	Scheduler: {ReadPatient, WritePatient, SendMessage, ReadMessage, Override, Decide, WorkTasks, ManageStops, ReadTemplate},
+	Service:   {ReadPatient, WritePatient, SendMessage, ReadMessage, Decide, ManageStops, ReadTemplate},
+	Marketer:  {ReadTemplate},
+	Privacy:   {ReadPatient, WritePatient, ErasePatient, ReadLedger, ReadMessage, Decide, WorkTasks, ManageStops, Restrict, ReadTemplate, ReadAudit},
+}
+
+// May says whether the role allows it.
+func (r Role) May(p Permission) bool {
+	return r == Admin || slices.Contains(allowed[r], p)
+}
+
+// Caller is who is calling.
+type Caller struct {
+	Name string // the key's name: stands in the audit log and the ledger
+	Role Role
+}
+
+// Hash is how a key is kept: SHA-256 is enough for keys of 256 random bits.
+func Hash(key string) []byte {
+	sum := sha256.Sum256([]byte(key))
+	return sum[:]
+}
+
+// Same compares two keys in constant time, whatever their lengths.
+func Same(a, b string) bool {
+	return subtle.ConstantTimeCompare(Hash(a), Hash(b)) == 1
+}

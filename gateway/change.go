@@ -1,0 +1,228 @@
+package gateway
+
+import (
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/preferences"
+)
+
+// Change is all that one step wants kept: in one transaction, all or none.
+// Only steps may be refused one by one (Kept.Refused), and a provider's event
+// that was heard before makes the whole change nothing (Kept.Known).
+type Change struct {
+	At       time.Time
+	Actor    string // the key's name, the provider, or "heed"
+	Seen     *Seen
+	Key      *Key
+	Numbers  []NumberFact
+	Patients []PatientFact
+	Accepts  []Message
+	Steps    []Step
+	Edits    []Edit
+	Tasks    []Task
+	Done     []TaskDone
+	Audit    []Audit
+	Decides  []DecisionRecord
+	Heard    []MessageHeard
+}
+
+// Seen is a provider's event id: kept once.
+type Seen struct {
+	Source string // twilio, sendgrid
+	Event  string
+}
+
+// Key is an idempotency key, kept with the answer that was given.
+// ErrConflict: the key is kept with another body.
+type Key struct {
+	Caller   string
+	Key      string
+	BodyHash []byte // SHA-256
+	Status   int
+	Answer   []byte
+}
+
+// NumberFact is something said by, or about, a phone number. The store locks the
+// number, looks who has it, folds the event into each of them and gives every one
+// a new version.
+type NumberFact struct {
+	Number string // E.164
+	Event  preferences.Event
+	// Reply is accepted only when the event changed the number's state: a second
+	// STOP is not confirmed again. 47 CFR 64.1200(a)(12).
+	Reply *Message
+}
+
+// PatientFact is what a patient said, or what is now known of one.
+type PatientFact struct {
+	Patient int64
+	Ref     string // the practice's id; given when the patient may be new
+	Expect  int64  // the version it was judged on; -1: any; 0: must be new. Else ErrStale
+	Events  []preferences.Event
+	Record  *Record       // replaces the sealed names
+	Texts   []AddressText // text of every address whose id the events bring in for the first time
+	Erase   bool          // drops the data key, the record and the address texts
+}
+
+// Record is the sealed part of a patient.
+type Record struct {
+	GivenName  string `json:"given_name"`
+	FamilyName string `json:"family_name"`
+	BirthDate  string `json:"birth_date"`
+	Locale     string `json:"locale,omitempty"`
+	TimeZone   string `json:"time_zone,omitempty"`
+	PostalCode string `json:"postal_code,omitempty"`
+	State      string `json:"state,omitempty"`
+	Deceased   bool   `json:"deceased,omitempty"`
+}
+
+// AddressText is the text of an address: E.164 or a mailbox.
+type AddressText struct {
+	ID    int64
+	Kind  channels.Kind
+	Value string
+}
+
+// Step moves one message. A step that judged a snapshot carries its version and
+// is refused alone when the patient has moved on, a "no" as much as a "yes".
+type Step struct {
+	Message int64
+	Patient int64
+	From    Status
+	To      Status
+	Version int64     // the snapshot's; 0: not judged on one
+	Due     time.Time // To Waiting or Unknown: when to look again
+	Expires time.Time // zero: as it was
+	// NotAfter is the end of the window it was judged in: refused TooLate when the
+	// clock is past it inside the transaction.
+	NotAfter time.Time
+	Lease    time.Time // To Sending: no provider call starts after this
+	Attempt  *Attempt  // To Sending: the new try
+	Code     string
+	Cap      *Cap
+	Failed   *preferences.Pair // the pair to pass over from now on
+}
+
+// Cap asks for one place under a program's cap. Frees is the policy's own
+// function, called on the locked usage; sent are Unix microseconds.
+type Cap struct {
+	Program channels.Program
+	Keep    int // how many sends are worth keeping
+	Frees   func(sent []int64) (free bool, until time.Time)
+}
+
+// Edit records what became of an attempt; a zero field stays as it is. A status
+// lower than the one kept is ignored: receipts come out of order.
+type Edit struct {
+	Attempt    int64
+	Status     AttemptStatus
+	ProviderID string
+	Code       string
+	// Unsent gives the place under the cap back: it surely did not go out.
+	Unsent *Unsent
+}
+
+// Unsent names the cap's place that is given back.
+type Unsent struct {
+	Patient int64
+	Program channels.Program
+	At      time.Time // of the attempt
+}
+
+// Refusal is why one step was not kept.
+type Refusal struct {
+	Why   RefusalKind
+	Until time.Time // Capped: when a place frees up
+}
+
+// RefusalKind says why.
+type RefusalKind uint8
+
+// The reasons a step is refused by itself.
+const (
+	Stale   RefusalKind = iota + 1 // the patient has moved on: decide again from the database
+	Taken                          // the message is no longer in the From status
+	Capped                         // the cap was used up meanwhile
+	TooLate                        // the window has closed
+)
+
+// Kept is what a change came to.
+type Kept struct {
+	Known    bool              // the provider's event was heard before: nothing was changed
+	Replayed *Key              // the idempotency key was used before: the first answer
+	Refused  map[int64]Refusal // by message id
+	Versions map[int64]int64   // patients that moved, with the new version
+	News     map[string]bool   // by number: the fact changed its state
+	Texts    map[int64]string  // by address id: where claimed messages go
+}
+
+// MessageHeard adds to what was heard of a message.
+type MessageHeard struct {
+	Message int64
+	Event   MessageEvent
+}
+
+// Audit is who did what to which object. Objects are our own ids.
+type Audit struct {
+	Verb   string
+	Object string
+	Detail string // without personal data
+}
+
+// Task is work for a person.
+type Task struct {
+	ID      int64
+	Kind    TaskKind
+	Patient int64
+	Message int64
+	Created time.Time
+	Due     time.Time
+	DoneAt  time.Time
+	Detail  TaskDetail
+}
+
+// TaskKind says what is to be done. Names stand in the database.
+type TaskKind string
+
+// The kinds of task.
+const (
+	TaskNeedsStaff   TaskKind = "needs_staff"       // an essential message found no way
+	TaskCrisis       TaskKind = "crisis"            // words of self-harm or danger
+	TaskWrongNumber  TaskKind = "wrong_number"      // somebody else answers
+	TaskRevocation   TaskKind = "free_text_stop"    // review a stop read from free text
+	TaskAppointment  TaskKind = "cancel_or_stop"    // CANCEL: did they mean the appointment?
+	TaskHighOrLow    TaskKind = "high_or_low"       // ALTO or BAJA: did they mean high or low?
+	TaskReply        TaskKind = "reply"             // a reply to read
+	TaskReschedule   TaskKind = "reschedule"        // asked to reschedule
+	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
+	TaskMinor        TaskKind = "minor"             // remove the record
+	TaskConfidential TaskKind = "confidential_request"
+)
+
+// TaskDetail is sealed at rest.
+type TaskDetail struct {
+	Title   string   `json:"title"`
+	Reasons []string `json:"reasons,omitempty"`
+	Quote   string   `json:"quote,omitempty"` // the person's own words
+	Number  string   `json:"number,omitempty"`
+	Outcome string   `json:"outcome,omitempty"` // what staff wrote on closing it
+}
+
+// TaskDone closes a task.
+type TaskDone struct {
+	ID      int64
+	Outcome string
+}
+
+// TaskDueIn says how soon a person should have looked: a crisis at once, what
+// holds a message back within the working day, the rest within two.
+func TaskDueIn(kind TaskKind) time.Duration {
+	switch kind {
+	case TaskCrisis:
+		return 0
+	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold:
+		return 8 * time.Hour
+	}
+	return 48 * time.Hour
+}

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/preferences"
+	"harmonize.care/heed/preferences/policy"
+)
+
+// Store keeps changes and answers questions. It decides nothing. Readers give
+// ErrNotFound where one thing was asked for and is not there.
+type Store interface {
+	// Commit keeps a change. Errors: ErrStale, ErrConflict, ErrErased, ErrNotFound.
+	Commit(ctx context.Context, c Change) (Kept, error)
+
+	PatientID(ctx context.Context, ref string) (int64, error)
+	Patient(ctx context.Context, id int64) (*Patient, error)
+	Snapshots(ctx context.Context, ids []int64) (map[int64]*preferences.Snapshot, error)
+	Usage(ctx context.Context, patient int64) (policy.Usage, error)
+	Number(ctx context.Context, e164 string) (Number, error) // a number nobody has is not an error
+	Mailbox(ctx context.Context, mailbox string) ([]Holder, error)
+	AddressTexts(ctx context.Context, ids []int64) (map[int64]string, error)
+	Ledger(ctx context.Context, patient int64, after int64, limit int) ([]preferences.Event, error)
+
+	// Due lists waiting messages of a queue, oldest first, Failed filled.
+	Due(ctx context.Context, q Queue, now time.Time, limit int) ([]Message, error)
+	Message(ctx context.Context, id int64) (*Message, error) // with Tries, Last, Events
+	Messages(ctx context.Context, f MessageFilter) ([]Message, error)
+	Attempt(ctx context.Context, id int64) (*Attempt, error)
+	AttemptByProvider(ctx context.Context, providerID string) (*Attempt, error)
+	// Open lists messages that are Sending with a lease before the given moment, or
+	// Unknown; with Tries.
+	Open(ctx context.Context, before time.Time, limit int) ([]Message, error)
+	// Calling counts messages of these patients that are Sending under a lease that
+	// still runs at now.
+	Calling(ctx context.Context, patients []int64, now time.Time) (int, error)
+
+	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)
+	Audits(ctx context.Context, after int64, limit int) ([]AuditRow, error)
+}
+
+// Patient is the contact record as staff see it.
+type Patient struct {
+	ID        int64
+	Ref       string
+	Record    Record
+	Snapshot  *preferences.Snapshot
+	Addresses []AddressText // of every address in the snapshot
+}
+
+// Text gives the text of an address, or "".
+func (p *Patient) Text(address int64) string {
+	for _, a := range p.Addresses {
+		if a.ID == address {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// Number is what is known of a phone number.
+type Number struct {
+	Stops   channels.ProgramSet
+	Since   map[channels.Program]time.Time // when the last STOP or START of a program was said
+	Holders []Holder
+}
+
+// Holder is a patient who has an address now.
+type Holder struct {
+	Patient int64
+	Address int64
+}
+
+// MessageFilter picks messages, by id upwards.
+type MessageFilter struct {
+	Patient   int64  // 0: any
+	Reference string // "": any
+	Number    string // E.164: messages whose last try went there; "": any
+	Open      bool   // only waiting ones
+	After     int64
+	Limit     int
+	Newest    bool // newest first
+}
+
+// TaskFilter picks tasks, by id upwards.
+type TaskFilter struct {
+	ID      int64 // one task; 0: any
+	Kind    TaskKind
+	Patient int64
+	Done    bool // those that are done instead of the open ones
+	After   int64
+	Limit   int
+}
+
+// AuditRow is an entry of the audit log.
+type AuditRow struct {
+	ID    int64
+	At    time.Time
+	Actor string
+	Audit
+}
+
+// Cache holds snapshots. It never fails: what it cannot give is a miss, and a
+// miss never means consent.
+type Cache interface {
+	GetMany(ctx context.Context, patients []int64) map[int64]*preferences.Snapshot
+	Put(ctx context.Context, s *preferences.Snapshot)
+	Delete(ctx context.Context, patient int64)
+}

@@ -1,0 +1,90 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/preferences"
+)
+
+// Usage is when automated texts and calls of each program went to a patient
+// lately, Unix microseconds, in any order.
+type Usage [len(channels.Programs)][]int64
+
+const week = 7 * 24 * time.Hour
+
+// MaxKept is how many sends per program are worth keeping: the largest cap.
+func (p *Policy) MaxKept() int {
+	n := 0
+	for i := range p.programs {
+		n = max(n, p.programs[i].cap.Per7Days)
+	}
+	return n
+}
+
+// CapFrees says whether the program's cap has a place at a moment, and else when
+// one frees up. sent are the sends of the program. It is asked again inside the
+// claim, on the locked usage.
+func (p *Policy) CapFrees(s *preferences.Snapshot, cat *Category, a *preferences.Address, sent []int64, at time.Time) (bool, time.Time) {
+	g := &p.programs[cat.Program]
+	if !cat.Counted || a != nil && g.cap.ExpressIsExempt && a.Consent >= preferences.Express {
+		return true, time.Time{}
+	}
+	// The local calendar day is the patient's; where it is not certain, in every place.
+	places := p.nation
+	switch {
+	case len(s.Zones) > 0:
+		places = p.places(s, &preferences.Address{})
+	case a != nil:
+		places = p.places(s, a)
+	}
+	until := at
+	for moved := true; moved; {
+		moved = false
+		if next := weekFrees(sent, g.cap.Per7Days, until); next.After(until) {
+			until, moved = next, true
+		}
+		for _, loc := range places {
+			if next := dayFrees(sent, g.cap.PerDay, until.In(loc)); next.After(until) {
+				until, moved = next, true
+			}
+		}
+	}
+	if until.Equal(at) {
+		return true, time.Time{}
+	}
+	return false, until
+}
+
+// dayFrees gives the start of the next local day when the day's places are used up.
+func dayFrees(sent []int64, most int, local time.Time) time.Time {
+	y, m, d := local.Date()
+	start := time.Date(y, m, d, 0, 0, 0, 0, local.Location()).UnixMicro()
+	end := time.Date(y, m, d+1, 0, 0, 0, 0, local.Location())
+	n := 0
+	for _, t := range sent {
+		if t >= start && t < end.UnixMicro() {
+			n++
+		}
+	}
+	if n < most {
+		return local
+	}
+	return end
+}
+
+// weekFrees gives the moment at which the oldest of the last sends is seven days old.
+func weekFrees(sent []int64, most int, at time.Time) time.Time {
+	var recent []int64
+	for _, t := range sent {
+		if t > at.Add(-week).UnixMicro() {
+			recent = append(recent, t)
+		}
+	}
+	if len(recent) < most {
+		return at
+	}
+	slices.Sort(recent)
+	return time.UnixMicro(recent[len(recent)-most]).Add(week)
+}

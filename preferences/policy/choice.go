@@ -1,0 +1,49 @@
+package policy
+
+import (
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/preferences"
+)
+
+// lastWord gives the latest choice that covers a category on a channel, however
+// broad or narrow; at the same instant the refusal. nil: nothing was said.
+func lastWord(s *preferences.Snapshot, cat *Category, ch channels.Channel) *preferences.Choice {
+	var last *preferences.Choice
+	for i := range s.Choices {
+		c := &s.Choices[i]
+		if !covers(c, cat, ch) {
+			continue
+		}
+		if last == nil || c.At > last.At || c.At == last.At && weaker(c, last) {
+			last = c
+		}
+	}
+	return last
+}
+
+func covers(c *preferences.Choice, cat *Category, ch channels.Channel) bool {
+	if c.Channel != 0 && c.Channel != ch {
+		return false
+	}
+	return c.Topic == cat.Name || c.Topic == preferences.TopicNonEssential ||
+		c.Topic == preferences.TopicMarketing && cat.Purpose == Marketing
+}
+
+// weaker orders words of the same instant: a refusal before a consent, a weaker
+// consent before a stronger one.
+func weaker(a, b *preferences.Choice) bool {
+	if a.In != b.In {
+		return !a.In
+	}
+	return level(a) < level(b)
+}
+
+// level is what an opt-in counts as: one without a level as provided, one to
+// everything non-essential at most as express.
+func level(c *preferences.Choice) preferences.Consent {
+	l := max(c.Consent, preferences.Provided)
+	if c.Topic == preferences.TopicNonEssential {
+		l = min(l, preferences.Express)
+	}
+	return l
+}

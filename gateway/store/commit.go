@@ -1,0 +1,219 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/subtle"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"harmonize.care/heed/gateway"
+)
+
+// errKnown rolls a change back whose provider event was heard before.
+var errKnown = errors.New("heard before")
+
+// unit is one change in one transaction. Locks are taken in one order everywhere:
+// numbers (by key), patients (by id), usage, messages (by id); each by a statement
+// of its own, so that what follows sees what the lock waited for.
+type unit struct {
+	*DB
+	ctx  context.Context
+	tx   *sql.Tx
+	c    *gateway.Change
+	kept gateway.Kept
+
+	numbers  map[string]*number // by key, locked
+	patients map[int64]*patient // by id, locked
+	refused  map[int64]bool     // messages whose step was refused: nothing else of theirs is kept
+}
+
+// Commit keeps a change, all or none; steps may be refused by themselves.
+func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error) {
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return gateway.Kept{}, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	u := &unit{
+		DB: d, ctx: ctx, tx: tx, c: &c, numbers: map[string]*number{}, patients: map[int64]*patient{}, refused: map[int64]bool{},
+		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
+	}
+	for _, step := range []func() error{
+		u.once, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.steps, u.edits, u.rest,
+	} {
+		switch err := step(); {
+		case errors.Is(err, errKnown):
+			return gateway.Kept{Known: u.kept.Known, Replayed: u.kept.Replayed}, nil
+		case err != nil:
+			return gateway.Kept{}, err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return gateway.Kept{}, err
+	}
+	return u.kept, nil
+}
+
+// once refuses what was kept before: a provider's event, an idempotency key.
+func (u *unit) once() error {
+	if s := u.c.Seen; s != nil {
+		n, err := u.exec("INSERT INTO seen (source, event, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", s.Source, s.Event, micros(u.c.At))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			u.kept.Known = true
+			return errKnown
+		}
+	}
+	k := u.c.Key
+	if k == nil {
+		return nil
+	}
+	n, err := u.exec("INSERT INTO answers (caller, key, body_hash, status, sealed, at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+		k.Caller, k.Key, k.BodyHash, k.Status, u.keys.general.Seal(nil, nil, k.Answer, nil), micros(u.c.At))
+	if err != nil || n == 1 {
+		return err
+	}
+	first := gateway.Key{Caller: k.Caller, Key: k.Key}
+	var sealed []byte
+	row := u.tx.QueryRowContext(u.ctx, "SELECT body_hash, status, sealed FROM answers WHERE caller = $1 AND key = $2", k.Caller, k.Key)
+	if err := row.Scan(&first.BodyHash, &first.Status, &sealed); err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(first.BodyHash, k.BodyHash) != 1 {
+		return gateway.ErrConflict
+	}
+	if first.Answer, err = u.keys.general.Open(nil, nil, sealed, nil); err != nil {
+		return errSeal
+	}
+	u.kept.Replayed = &first
+	return errKnown
+}
+
+// accept inserts new messages.
+func (u *unit) accept() error {
+	for i := range u.c.Accepts {
+		if err := u.insertMessage(&u.c.Accepts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest keeps what needs no lock. Nothing is kept of a message whose step was refused.
+func (u *unit) rest() error {
+	for _, r := range u.c.Decides {
+		if !u.refused[r.Message] {
+			if err := u.run("INSERT INTO decisions (id, message, at, body) VALUES ($1, $2, $3, $4)", r.ID, r.Message, micros(r.At), string(r.Body)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, h := range u.c.Heard {
+		if err := u.run("INSERT INTO message_events (id, message, at, kind, code) VALUES ($1, $2, $3, $4, $5)",
+			u.newID(), h.Message, micros(h.Event.At), h.Event.Kind, h.Event.Code); err != nil {
+			return err
+		}
+	}
+	for i := range u.c.Tasks {
+		if err := u.insertTask(&u.c.Tasks[i]); err != nil {
+			return err
+		}
+	}
+	for _, done := range u.c.Done {
+		if err := u.closeTask(done); err != nil {
+			return err
+		}
+	}
+	for _, a := range u.c.Audit {
+		if err := u.run("INSERT INTO audit (id, at, actor, verb, object, detail) VALUES ($1, $2, $3, $4, $5, $6)",
+			u.newID(), micros(u.c.At), u.c.Actor, a.Verb, a.Object, a.Detail); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *unit) insertTask(t *gateway.Task) error {
+	if u.refused[t.Message] {
+		return nil
+	}
+	sealed, err := seal(u.keys.general, t.Detail)
+	if err != nil {
+		return err
+	}
+	return u.run(`INSERT INTO tasks (id, kind, patient, message, created_at, due_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), sealed)
+}
+
+// closeTask writes the outcome into the sealed detail; a task that is done stays as it is.
+func (u *unit) closeTask(done gateway.TaskDone) error {
+	var sealed []byte
+	err := u.tx.QueryRowContext(u.ctx, "SELECT sealed FROM tasks WHERE id = $1 AND done_at IS NULL"+u.lock("UPDATE"), done.ID).Scan(&sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return gateway.ErrStale
+	}
+	if err != nil {
+		return err
+	}
+	var detail gateway.TaskDetail
+	if err := open(u.keys.general, sealed, &detail); err != nil {
+		return err
+	}
+	detail.Outcome = done.Outcome
+	if sealed, err = seal(u.keys.general, detail); err != nil {
+		return err
+	}
+	return u.run("UPDATE tasks SET done_at = $2, sealed = $3 WHERE id = $1", done.ID, micros(u.c.At), sealed)
+}
+
+func (u *unit) exec(query string, args ...any) (int64, error) {
+	r, err := u.tx.ExecContext(u.ctx, query, args...)
+	if err != nil {
+		return 0, fmt.Errorf("keeping a change: %w", err)
+	}
+	return r.RowsAffected()
+}
+
+func (u *unit) run(query string, args ...any) error {
+	_, err := u.exec(query, args...)
+	return err
+}
+
+func null(id int64) any {
+	if id == 0 {
+		return nil
+	}
+	return id
+}
+
+func nullText(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// rows writes sorted values as a JSON parameter for each: [[1],[2]].
+func rows[T cmp.Ordered](set map[T]struct{}) string {
+	list := make([][1]T, 0, len(set))
+	for _, v := range slices.Sorted(maps.Keys(set)) {
+		list = append(list, [1]T{v})
+	}
+	b, _ := json.Marshal(list) // numbers and texts always marshal
+	return string(b)
+}
+
+func setOf[T comparable](list []T) map[T]struct{} {
+	set := map[T]struct{}{}
+	for _, v := range list {
+		set[v] = struct{}{}
+	}
+	return set
+}

@@ -1,0 +1,291 @@
+package store
+
+import (
+	"crypto/cipher"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/preferences"
+)
+
+// sealer gives the key under which a patient's things are sealed; the general one
+// where there is no patient.
+func (u *unit) sealer(id int64) (cipher.AEAD, error) {
+	if id == 0 {
+		return u.keys.general, nil
+	}
+	if p := u.patients[id]; p != nil && p.key != nil {
+		return p.key, nil
+	}
+	var wrapped []byte
+	err := u.tx.QueryRowContext(u.ctx, "SELECT data_key FROM patients WHERE id = $1", id).Scan(&wrapped)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, gateway.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if wrapped == nil {
+		return nil, gateway.ErrErased
+	}
+	return u.DB.keys.dataKey(wrapped)
+}
+
+func (u *unit) insertMessage(m *gateway.Message) error {
+	key, err := u.sealer(m.Patient)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal(key, m.Body)
+	if err != nil {
+		return err
+	}
+	return u.run(`INSERT INTO messages (id, patient, queue, category, template, essential, status, due_at, expires_at, reference, created_at, sealed)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		m.ID, null(m.Patient), int(m.Queue), m.Category, m.Template, m.Essential, int(m.Status), micros(m.Due), micros(m.Expires), nullText(m.Reference),
+		micros(m.Created), sealed)
+}
+
+// steps moves messages. Each may be refused by itself.
+func (u *unit) steps() error {
+	if len(u.c.Steps) == 0 {
+		return nil
+	}
+	for i := range u.c.Steps {
+		s := &u.c.Steps[i]
+		if p := u.patients[s.Patient]; s.Version != 0 && (p == nil || p.snapshot.Version != s.Version) {
+			u.refuse(s, gateway.Refusal{Why: gateway.Stale})
+		} else if !s.NotAfter.IsZero() && !u.now().Before(s.NotAfter) {
+			u.refuse(s, gateway.Refusal{Why: gateway.TooLate})
+		}
+	}
+	usage, err := u.lockUsage()
+	if err != nil {
+		return err
+	}
+	free, err := u.lockMessages()
+	if err != nil {
+		return err
+	}
+	for i := range u.c.Steps {
+		s := &u.c.Steps[i]
+		if u.refused[s.Message] {
+			continue
+		}
+		row, there := free[s.Message]
+		if !there || row.status != s.From {
+			u.refuse(s, gateway.Refusal{Why: gateway.Taken})
+			continue
+		}
+		if !u.takePlace(s, usage) {
+			continue
+		}
+		if err := u.step(s, row); err != nil {
+			return err
+		}
+	}
+	if err := u.writeUsage(usage); err != nil {
+		return err
+	}
+	return u.claimedTexts()
+}
+
+func (u *unit) refuse(s *gateway.Step, r gateway.Refusal) {
+	u.kept.Refused[s.Message] = r
+	u.refused[s.Message] = true
+}
+
+// place is where a patient's usage of a program is kept.
+type place struct {
+	Patient int64
+	Program channels.Program
+}
+
+type used struct {
+	recent  []int64
+	changed bool
+}
+
+// lockUsage locks the usage rows that claims ask for and that unsent attempts give
+// back, in order.
+func (u *unit) lockUsage() (map[place]*used, error) {
+	want := map[place]*used{}
+	for _, s := range u.c.Steps {
+		if s.Cap != nil && !u.refused[s.Message] {
+			want[place{s.Patient, s.Cap.Program}] = &used{}
+		}
+	}
+	for _, e := range u.c.Edits {
+		if e.Unsent != nil && e.Unsent.Patient != 0 {
+			want[place{e.Unsent.Patient, e.Unsent.Program}] = &used{}
+		}
+	}
+	if len(want) == 0 {
+		return want, nil
+	}
+	var pairs [][2]int64
+	for k := range want {
+		pairs = append(pairs, [2]int64{k.Patient, int64(k.Program)})
+	}
+	slices.SortFunc(pairs, func(a, b [2]int64) int { return slices.Compare(a[:], b[:]) })
+	param, err := json.Marshal(pairs)
+	if err != nil {
+		return nil, err
+	}
+	both := "SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT) FROM " + u.each(1)
+	if err := u.run("INSERT INTO usage (patient, program) "+both+" WHERE true ON CONFLICT DO NOTHING", string(param)); err != nil {
+		return nil, err
+	}
+	list, err := u.tx.QueryContext(u.ctx,
+		"SELECT patient, program, recent FROM usage WHERE (patient, program) IN ("+both+") ORDER BY patient, program"+u.lock("NO KEY UPDATE"), string(param))
+	if err != nil {
+		return nil, err
+	}
+	return want, scan(list, func(s scanner) error {
+		var k place
+		var recent string
+		if err := s.Scan(&k.Patient, &k.Program, &recent); err != nil {
+			return err
+		}
+		return json.Unmarshal([]byte(recent), &want[k].recent)
+	})
+}
+
+// takePlace lets the policy's own function decide on the locked usage.
+func (u *unit) takePlace(s *gateway.Step, usage map[place]*used) bool {
+	if s.Cap == nil {
+		return true
+	}
+	row := usage[place{s.Patient, s.Cap.Program}]
+	free, until := s.Cap.Frees(row.recent)
+	if !free {
+		u.refuse(s, gateway.Refusal{Why: gateway.Capped, Until: until})
+		return false
+	}
+	row.recent, row.changed = append(row.recent, micros(u.c.At)), true
+	if over := len(row.recent) - s.Cap.Keep; over > 0 {
+		row.recent = row.recent[over:]
+	}
+	return true
+}
+
+func (u *unit) writeUsage(usage map[place]*used) error {
+	for _, e := range u.c.Edits {
+		if e.Unsent == nil {
+			continue
+		}
+		if row := usage[place{e.Unsent.Patient, e.Unsent.Program}]; row != nil {
+			if i := slices.Index(row.recent, micros(e.Unsent.At)); i >= 0 {
+				row.recent, row.changed = slices.Delete(row.recent, i, i+1), true
+			}
+		}
+	}
+	for k, row := range usage {
+		if !row.changed {
+			continue
+		}
+		recent, err := json.Marshal(row.recent)
+		if err != nil {
+			return err
+		}
+		if err := u.run("UPDATE usage SET recent = $3 WHERE patient = $1 AND program = $2", k.Patient, int(k.Program), string(recent)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type waiting struct {
+	status gateway.Status
+	failed []preferences.Pair
+}
+
+// lockMessages locks the messages that are free; one that another worker holds is
+// passed over, and refused as taken.
+func (u *unit) lockMessages() (map[int64]waiting, error) {
+	want := map[int64]struct{}{}
+	for _, s := range u.c.Steps {
+		if !u.refused[s.Message] {
+			want[s.Message] = struct{}{}
+		}
+	}
+	free := map[int64]waiting{}
+	list, err := u.tx.QueryContext(u.ctx, "SELECT id, status, failed FROM messages WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock("NO KEY UPDATE SKIP LOCKED"), rows(want))
+	if err != nil {
+		return nil, err
+	}
+	return free, scan(list, func(s scanner) error {
+		var id int64
+		var w waiting
+		var failed string
+		if err := s.Scan(&id, &w.status, &failed); err != nil {
+			return err
+		}
+		err := json.Unmarshal([]byte(failed), &w.failed)
+		free[id] = w
+		return err
+	})
+}
+
+func (u *unit) step(s *gateway.Step, row waiting) error {
+	if s.Failed != nil && !slices.Contains(row.failed, *s.Failed) {
+		row.failed = append(row.failed, *s.Failed)
+	}
+	failed, err := json.Marshal(append([]preferences.Pair{}, row.failed...))
+	if err != nil {
+		return err
+	}
+	claims := 0
+	if s.Attempt != nil {
+		claims = 1
+	}
+	if err := u.run(`UPDATE messages SET status = $2, due_at = CASE WHEN CAST($3 AS BIGINT) = 0 THEN due_at ELSE CAST($3 AS BIGINT) END, expires_at = CASE WHEN CAST($4 AS BIGINT) = 0 THEN expires_at ELSE CAST($4 AS BIGINT) END,
+		lease = $5, code = $6, failed = $7, attempts = attempts + $8 WHERE id = $1`,
+		s.Message, int(s.To), micros(s.Due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims); err != nil {
+		return err
+	}
+	a := s.Attempt
+	if a == nil {
+		return nil
+	}
+	return u.run(`INSERT INTO attempts (id, message, number, channel, address, version, status, at, program, form, discreet)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		a.ID, s.Message, a.Number, int(a.Pair.Channel), a.Pair.Address, a.Version, int(a.Status), micros(a.At), int(a.Program), a.Form, a.Discreet)
+}
+
+// claimedTexts reads where the claimed messages go: here, and never from a cache.
+func (u *unit) claimedTexts() error {
+	want := map[int64]struct{}{}
+	for _, s := range u.c.Steps {
+		if s.Attempt != nil && s.Attempt.Pair.Address != 0 && !u.refused[s.Message] {
+			want[s.Attempt.Pair.Address] = struct{}{}
+		}
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	return u.addressTexts(u.ctx, u.tx, rows(want), u.kept.Texts)
+}
+
+// edits moves attempts forward, never back.
+func (u *unit) edits() error {
+	for _, e := range u.c.Edits {
+		if err := u.run(`UPDATE attempts SET status = CASE WHEN status < $2 THEN $2 ELSE status END,
+			provider_id = CASE WHEN $3 = '' THEN provider_id ELSE $3 END, code = CASE WHEN $4 = '' THEN code ELSE $4 END WHERE id = $1`,
+			e.Attempt, int(e.Status), e.ProviderID, e.Code); err != nil {
+			return err
+		}
+	}
+	if len(u.c.Steps) > 0 {
+		return nil // given back with the steps
+	}
+	usage, err := u.lockUsage()
+	if err != nil {
+		return err
+	}
+	return u.writeUsage(usage)
+}

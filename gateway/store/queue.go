@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"harmonize.care/heed/gateway"
+)
+
+const messageColumns = `SELECT m.id, COALESCE(m.patient, 0), m.queue, m.category, m.template, m.essential, m.status, m.due_at, m.expires_at, m.attempts, m.lease,
+	COALESCE(m.reference, ''), m.created_at, m.code, m.failed, m.sealed, p.data_key FROM messages m LEFT JOIN patients p ON p.id = m.patient `
+
+func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway.Message, error) {
+	list, err := d.read.QueryContext(ctx, messageColumns+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	var got []gateway.Message
+	return got, scan(list, func(s scanner) error {
+		var m gateway.Message
+		var due, expires, lease, created int64
+		var failed string
+		var sealed, wrapped []byte
+		if err := s.Scan(&m.ID, &m.Patient, &m.Queue, &m.Category, &m.Template, &m.Essential, &m.Status, &due, &expires, &m.Attempts, &lease,
+			&m.Reference, &created, &m.Code, &failed, &sealed, &wrapped); err != nil {
+			return err
+		}
+		m.Due, m.Expires, m.Lease, m.Created = instant(due), instant(expires), instant(lease), instant(created)
+		if err := json.Unmarshal([]byte(failed), &m.Failed); err != nil {
+			return err
+		}
+		key := d.keys.general
+		if m.Patient != 0 {
+			if key, err = d.keys.dataKey(wrapped); err != nil {
+				return err
+			}
+		}
+		err := open(key, sealed, &m.Body)
+		got = append(got, m)
+		return err
+	})
+}
+
+// Due lists waiting messages of a queue, oldest first.
+func (d *DB) Due(ctx context.Context, q gateway.Queue, now time.Time, limit int) ([]gateway.Message, error) {
+	return d.messages(ctx, "WHERE m.queue = $1 AND m.status = 0 AND m.due_at <= $2 ORDER BY m.due_at, m.id LIMIT $3", int(q), micros(now), limit)
+}
+
+// Message reads one message with everything of it. gateway.ErrNotFound.
+func (d *DB) Message(ctx context.Context, id int64) (*gateway.Message, error) {
+	got, err := d.messages(ctx, "WHERE m.id = $1", id)
+	if err != nil {
+		return nil, err
+	}
+	if len(got) == 0 {
+		return nil, gateway.ErrNotFound
+	}
+	m := &got[0]
+	if err := d.fill(ctx, got); err != nil {
+		return nil, err
+	}
+	list, err := d.read.QueryContext(ctx, "SELECT at, kind, code FROM message_events WHERE message = $1 ORDER BY id LIMIT 1000", id)
+	if err != nil {
+		return nil, err
+	}
+	if err := scan(list, func(s scanner) error {
+		var e gateway.MessageEvent
+		var at int64
+		err := s.Scan(&at, &e.Kind, &e.Code)
+		e.At = instant(at)
+		m.Events = append(m.Events, e)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	list, err = d.read.QueryContext(ctx, "SELECT id, at, body FROM decisions WHERE message = $1 ORDER BY id DESC LIMIT 1", id)
+	if err != nil {
+		return nil, err
+	}
+	return m, scan(list, func(s scanner) error {
+		var at int64
+		m.Last = &gateway.DecisionRecord{Message: id}
+		err := s.Scan(&m.Last.ID, &at, &m.Last.Body)
+		m.Last.At = instant(at)
+		return err
+	})
+}
+
+// Messages lists messages, with their tries.
+func (d *DB) Messages(ctx context.Context, f gateway.MessageFilter) ([]gateway.Message, error) {
+	order := "m.id > $4 ORDER BY m.id"
+	if f.Newest {
+		order = "(CAST($4 AS BIGINT) = 0 OR m.id < $4) ORDER BY m.id DESC"
+	}
+	got, err := d.messages(ctx, `WHERE (CAST($1 AS BIGINT) = 0 OR m.patient = $1) AND ($2 = '' OR m.reference = $2) AND (NOT $3 OR m.status = 0) AND `+order+` LIMIT $5`,
+		f.Patient, f.Reference, f.Open, f.After, f.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return got, d.fill(ctx, got)
+}
+
+// Open lists messages whose lease ran out before a moment, or whose outcome is unknown.
+func (d *DB) Open(ctx context.Context, before time.Time, limit int) ([]gateway.Message, error) {
+	got, err := d.messages(ctx, "WHERE m.status IN (1, 2) AND ((m.status = 1 AND m.lease < $1) OR (m.status = 2 AND m.due_at <= $1)) ORDER BY m.lease LIMIT $2", micros(before), limit)
+	if err != nil {
+		return nil, err
+	}
+	return got, d.fill(ctx, got)
+}
+
+// fill puts each message's tries in, oldest first.
+func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
+	at := map[int64]int{}
+	ids := map[int64]struct{}{}
+	for i := range list {
+		at[list[i].ID] = i
+		ids[list[i].ID] = struct{}{}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	tries, err := d.attempts(ctx, "WHERE message IN "+d.ids(1)+" ORDER BY message, number", rows(ids))
+	for _, a := range tries {
+		m := &list[at[a.Message]]
+		m.Tries = append(m.Tries, a)
+	}
+	return err
+}
+
+func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway.Attempt, error) {
+	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet
+		FROM attempts `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	var got []gateway.Attempt
+	return got, scan(list, func(s scanner) error {
+		var a gateway.Attempt
+		var at int64
+		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &a.Status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet)
+		a.At = instant(at)
+		got = append(got, a)
+		return err
+	})
+}
+
+// Attempt reads one attempt. gateway.ErrNotFound.
+func (d *DB) Attempt(ctx context.Context, id int64) (*gateway.Attempt, error) {
+	return one(d.attempts(ctx, "WHERE id = $1", id))
+}
+
+// AttemptByProvider finds an attempt by the provider's id. gateway.ErrNotFound.
+func (d *DB) AttemptByProvider(ctx context.Context, providerID string) (*gateway.Attempt, error) {
+	return one(d.attempts(ctx, "WHERE provider_id = $1", providerID))
+}
+
+func one(list []gateway.Attempt, err error) (*gateway.Attempt, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, gateway.ErrNotFound
+	}
+	return &list[0], nil
+}
+
+// Calling counts messages of these patients that are sending under a live lease.
+func (d *DB) Calling(ctx context.Context, patients []int64, now time.Time) (int, error) {
+	var n int
+	err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1 AND lease > $2", rows(setOf(patients)), micros(now)).Scan(&n)
+	return n, err
+}

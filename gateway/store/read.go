@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"crypto/cipher"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/preferences"
+	"harmonize.care/heed/preferences/policy"
+)
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// PatientID gives our id of a patient. gateway.ErrNotFound.
+func (d *DB) PatientID(ctx context.Context, ref string) (int64, error) {
+	var id int64
+	return id, found(d.read.QueryRowContext(ctx, "SELECT id FROM patients WHERE ref = $1", ref).Scan(&id))
+}
+
+func found(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return gateway.ErrNotFound
+	}
+	return err
+}
+
+// Patient gives the contact record. gateway.ErrNotFound.
+func (d *DB) Patient(ctx context.Context, id int64) (*gateway.Patient, error) {
+	p := &gateway.Patient{ID: id, Snapshot: &preferences.Snapshot{}}
+	var version int64
+	var body, wrapped, sealed []byte
+	row := d.read.QueryRowContext(ctx, "SELECT ref, version, snapshot, data_key, sealed FROM patients WHERE id = $1", id)
+	if err := found(row.Scan(&p.Ref, &version, &body, &wrapped, &sealed)); err != nil {
+		return nil, err
+	}
+	if err := p.Snapshot.UnmarshalBinary(body); err != nil {
+		return nil, err
+	}
+	p.Snapshot.Version = version
+	key, err := d.keys.dataKey(wrapped)
+	if err != nil {
+		return nil, err
+	}
+	if err := open(key, sealed, &p.Record); err != nil {
+		return nil, err
+	}
+	list, err := d.read.QueryContext(ctx, "SELECT id, kind, sealed FROM addresses WHERE patient = $1 ORDER BY id", id)
+	if err != nil {
+		return nil, err
+	}
+	return p, scan(list, func(s scanner) error {
+		var a gateway.AddressText
+		var text []byte
+		if err := s.Scan(&a.ID, &a.Kind, &text); err != nil {
+			return err
+		}
+		err := open(key, text, &a.Value)
+		p.Addresses = append(p.Addresses, a)
+		return err
+	})
+}
+
+// Snapshots reads what is known of patients; those nobody knows are left out.
+func (d *DB) Snapshots(ctx context.Context, ids []int64) (map[int64]*preferences.Snapshot, error) {
+	got := map[int64]*preferences.Snapshot{}
+	if len(ids) == 0 {
+		return got, nil
+	}
+	list, err := d.read.QueryContext(ctx, "SELECT id, version, snapshot FROM patients WHERE id IN "+d.ids(1), rows(setOf(ids)))
+	if err != nil {
+		return nil, err
+	}
+	return got, scan(list, func(s scanner) error {
+		var id, version int64
+		var body []byte
+		if err := s.Scan(&id, &version, &body); err != nil {
+			return err
+		}
+		p := &preferences.Snapshot{}
+		if err := p.UnmarshalBinary(body); err != nil {
+			return err
+		}
+		p.Version = version
+		got[id] = p
+		return nil
+	})
+}
+
+// Usage gives when texts and calls of each program went to a patient lately.
+func (d *DB) Usage(ctx context.Context, patient int64) (policy.Usage, error) {
+	var u policy.Usage
+	list, err := d.read.QueryContext(ctx, "SELECT program, recent FROM usage WHERE patient = $1", patient)
+	if err != nil {
+		return u, err
+	}
+	return u, scan(list, func(s scanner) error {
+		var program int
+		var recent string
+		if err := s.Scan(&program, &recent); err != nil {
+			return err
+		}
+		return json.Unmarshal([]byte(recent), &u[program])
+	})
+}
+
+// Number gives what is known of a number; one nobody has is empty.
+func (d *DB) Number(ctx context.Context, e164 string) (gateway.Number, error) {
+	n := gateway.Number{Since: map[channels.Program]time.Time{}}
+	key := d.keys.addressKey(e164)
+	var said string
+	err := d.read.QueryRowContext(ctx, "SELECT stops, said FROM numbers WHERE key = $1", key).Scan(&n.Stops, &said)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return n, err
+	}
+	if err == nil {
+		instants := map[channels.Program]int64{}
+		if err := json.Unmarshal([]byte(said), &instants); err != nil {
+			return n, err
+		}
+		for p, us := range instants {
+			n.Since[p] = instant(us)
+		}
+	}
+	n.Holders, err = d.holders(ctx, key)
+	return n, err
+}
+
+// Mailbox gives who has a mailbox now.
+func (d *DB) Mailbox(ctx context.Context, mailbox string) ([]gateway.Holder, error) {
+	return d.holders(ctx, d.keys.addressKey(mailbox))
+}
+
+func (d *DB) holders(ctx context.Context, key string) ([]gateway.Holder, error) {
+	list, err := d.read.QueryContext(ctx, "SELECT patient, id FROM addresses WHERE key = $1 ORDER BY patient", key)
+	if err != nil {
+		return nil, err
+	}
+	var all []gateway.Holder
+	if err := scan(list, func(s scanner) error {
+		var h gateway.Holder
+		err := s.Scan(&h.Patient, &h.Address)
+		all = append(all, h)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	var ids []int64
+	for _, h := range all {
+		ids = append(ids, h.Patient)
+	}
+	snapshots, err := d.Snapshots(ctx, ids)
+	return slices.DeleteFunc(all, func(h gateway.Holder) bool {
+		s := snapshots[h.Patient]
+		if s == nil {
+			return true
+		}
+		a := s.AddressByID(h.Address)
+		return a == nil || !holds(s, a)
+	}), err
+}
+
+// AddressTexts gives the text of addresses, by id.
+func (d *DB) AddressTexts(ctx context.Context, ids []int64) (map[int64]string, error) {
+	got := map[int64]string{}
+	if len(ids) == 0 {
+		return got, nil
+	}
+	return got, d.addressTexts(ctx, d.read, rows(setOf(ids)), got)
+}
+
+func (d *DB) addressTexts(ctx context.Context, q querier, ids string, got map[int64]string) error {
+	list, err := q.QueryContext(ctx, "SELECT a.id, a.sealed, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient WHERE a.id IN "+d.ids(1), ids)
+	if err != nil {
+		return err
+	}
+	return scan(list, func(s scanner) error {
+		var id int64
+		var sealed, wrapped []byte
+		if err := s.Scan(&id, &sealed, &wrapped); err != nil {
+			return err
+		}
+		key, err := d.keys.dataKey(wrapped)
+		if err != nil {
+			return err
+		}
+		var text string
+		err = open(key, sealed, &text)
+		got[id] = text
+		return err
+	})
+}
+
+// Ledger gives a patient's events after one, oldest first. Of erased ones only
+// kind and instant are left.
+func (d *DB) Ledger(ctx context.Context, patient, after int64, limit int) ([]preferences.Event, error) {
+	key, err := d.patientKey(ctx, patient)
+	if err != nil {
+		return nil, err
+	}
+	list, err := d.read.QueryContext(ctx, `SELECT id, kind, at, sealed FROM ledger WHERE subject = $1
+		AND seq > COALESCE((SELECT seq FROM ledger WHERE id = $2), 0) ORDER BY seq LIMIT $3`, "p"+strconv.FormatInt(patient, 10), after, limit)
+	if err != nil {
+		return nil, err
+	}
+	var events []preferences.Event
+	return events, scan(list, func(s scanner) error {
+		var e preferences.Event
+		var kind string
+		var sealed []byte
+		if err := s.Scan(&e.ID, &kind, &e.At, &sealed); err != nil {
+			return err
+		}
+		e.Kind = preferences.EventKind(kind)
+		err := open(key, sealed, &e)
+		events = append(events, e)
+		return err
+	})
+}
+
+func (d *DB) patientKey(ctx context.Context, patient int64) (cipher.AEAD, error) {
+	if patient == 0 {
+		return d.keys.general, nil
+	}
+	var wrapped []byte
+	if err := found(d.read.QueryRowContext(ctx, "SELECT data_key FROM patients WHERE id = $1", patient).Scan(&wrapped)); err != nil {
+		return nil, err
+	}
+	return d.keys.dataKey(wrapped)
+}
+
+// Tasks lists tasks, by id upwards.
+func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, error) {
+	list, err := d.read.QueryContext(ctx, `SELECT id, kind, COALESCE(patient, 0), COALESCE(message, 0), created_at, due_at, COALESCE(done_at, 0), sealed FROM tasks
+		WHERE (CAST($1 AS BIGINT) = 0 OR id = $1) AND ($2 = '' OR kind = $2) AND (CAST($3 AS BIGINT) = 0 OR patient = $3) AND (CAST($1 AS BIGINT) <> 0 OR (done_at IS NOT NULL) = $4) AND id > $5 ORDER BY id LIMIT $6`,
+		f.ID, string(f.Kind), f.Patient, f.Done, f.After, f.Limit)
+	if err != nil {
+		return nil, err
+	}
+	var tasks []gateway.Task
+	return tasks, scan(list, func(s scanner) error {
+		var t gateway.Task
+		var kind string
+		var created, due, done int64
+		var sealed []byte
+		if err := s.Scan(&t.ID, &kind, &t.Patient, &t.Message, &created, &due, &done, &sealed); err != nil {
+			return err
+		}
+		t.Kind, t.Created, t.Due, t.DoneAt = gateway.TaskKind(kind), instant(created), instant(due), instant(done)
+		err := open(d.keys.general, sealed, &t.Detail)
+		tasks = append(tasks, t)
+		return err
+	})
+}
+
+// Audits lists the audit log after an entry, oldest first.
+func (d *DB) Audits(ctx context.Context, after int64, limit int) ([]gateway.AuditRow, error) {
+	list, err := d.read.QueryContext(ctx, "SELECT id, at, actor, verb, object, detail FROM audit WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
+	if err != nil {
+		return nil, err
+	}
+	var got []gateway.AuditRow
+	return got, scan(list, func(s scanner) error {
+		var r gateway.AuditRow
+		var at int64
+		err := s.Scan(&r.ID, &at, &r.Actor, &r.Verb, &r.Object, &r.Detail)
+		r.At = instant(at)
+		got = append(got, r)
+		return err
+	})
+}

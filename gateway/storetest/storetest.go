@@ -1,0 +1,412 @@
+// Package storetest holds what every store must do. It is never in the binary.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/preferences"
+)
+
+// Bench is a store under test with its clock and ids.
+type Bench struct {
+	Store gateway.Store
+	Now   func() time.Time
+	NewID func() int64
+}
+
+// Run holds a store to its contract. Open gives a fresh, empty one.
+func Run(t *testing.T, open func(t *testing.T) Bench) {
+	for name, test := range map[string]func(*testing.T, Bench){
+		"a patient is kept and read":                      patientIsKept,
+		"the snapshot equals the fold of the events":      snapshotEqualsFold,
+		"a stop binds whoever is later given the number":  stopBindsLaterHolder,
+		"a stop is never lost to a number being given":    stopRace,
+		"a stale claim is refused, alone":                 staleClaim,
+		"two workers, one claim":                          oneClaim,
+		"the last place under a cap is taken once":        capIsTakenOnce,
+		"an event is heard once":                          heardOnce,
+		"an idempotency key keeps its first answer":       firstAnswer,
+		"a second stop is not confirmed again":            confirmedOnce,
+		"words of a number are ordered by when they came": providersClock,
+		"erasing leaves nothing but the stops":            erased,
+		"attempts only move forward":                      forward,
+		"changes that cross each other never deadlock":    noDeadlock,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+}
+
+func (b Bench) commit(t *testing.T, c gateway.Change) gateway.Kept {
+	t.Helper()
+	kept, err := b.try(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+func (b Bench) try(c gateway.Change) (gateway.Kept, error) {
+	if c.At.IsZero() {
+		c.At = b.Now()
+	}
+	return b.Store.Commit(context.Background(), c)
+}
+
+// enrol puts a patient with one phone on file.
+func (b Bench) enrol(t *testing.T, ref, phone string) (patient, address int64) {
+	t.Helper()
+	patient, address = b.NewID(), b.NewID()
+	b.commit(t, gateway.Change{Patients: []gateway.PatientFact{b.record(patient, address, ref, phone)}})
+	return patient, address
+}
+
+func (b Bench) record(patient, address int64, ref, phone string) gateway.PatientFact {
+	return gateway.PatientFact{
+		Patient: patient, Ref: ref, Record: &gateway.Record{GivenName: "Ana", BirthDate: "1980-04-02"},
+		Texts: []gateway.AddressText{{ID: address, Kind: channels.Phone, Value: phone}},
+		Events: []preferences.Event{{ID: b.NewID(), Kind: preferences.ContactSet, At: b.Now().UnixMicro(), Contact: &preferences.Contact{
+			BirthDate: preferences.Date{Year: 1980, Month: 4, Day: 2},
+			Addresses: []preferences.ContactAddress{{ID: address, Kind: channels.Phone, Rank: 1}},
+		}}},
+	}
+}
+
+func (b Bench) stop(number string, said time.Time) gateway.NumberFact {
+	return b.word(preferences.NumberStopped, number, said)
+}
+
+func (b Bench) word(kind preferences.EventKind, number string, said time.Time) gateway.NumberFact {
+	return gateway.NumberFact{Number: number, Event: preferences.Event{
+		ID: b.NewID(), Kind: kind, At: b.Now().UnixMicro(), Said: said.UnixMicro(), Programs: channels.SetOf(channels.Care),
+	}}
+}
+
+func (b Bench) snapshot(t *testing.T, patient int64) *preferences.Snapshot {
+	t.Helper()
+	got, err := b.Store.Snapshots(context.Background(), []int64{patient})
+	if err != nil || got[patient] == nil {
+		t.Fatalf("no snapshot: %v", err)
+	}
+	return got[patient]
+}
+
+func (b Bench) accept(t *testing.T, patient int64) int64 {
+	t.Helper()
+	id := b.NewID()
+	b.commit(t, gateway.Change{Accepts: []gateway.Message{{
+		ID: id, Patient: patient, Queue: gateway.SingleQueue, Category: "follow_up", Template: "follow_up", Essential: true, Due: b.Now(), Created: b.Now(),
+		Body: gateway.Body{Variables: map[string]string{"text": "x"}},
+	}}})
+	return id
+}
+
+func (b Bench) claim(message, patient, address, version int64) gateway.Step {
+	return gateway.Step{
+		Message: message, Patient: patient, From: gateway.Waiting, To: gateway.Sending, Version: version, Lease: b.Now().Add(5 * time.Second),
+		Attempt: &gateway.Attempt{ID: b.NewID(), Message: message, Number: 1, Pair: preferences.Pair{Channel: channels.SMS, Address: address}, Version: version, Status: gateway.AttemptClaimed, At: b.Now()},
+	}
+}
+
+func patientIsKept(t *testing.T, b Bench) {
+	ctx := context.Background()
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	id, err := b.Store.PatientID(ctx, "p1")
+	if err != nil || id != patient {
+		t.Fatalf("%d, %v", id, err)
+	}
+	p, err := b.Store.Patient(ctx, patient)
+	if err != nil || p.Record.GivenName != "Ana" || p.Text(address) != "+13035550111" || p.Snapshot.Version == 0 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if _, err := b.Store.PatientID(ctx, "nobody"); !errors.Is(err, gateway.ErrNotFound) {
+		t.Errorf("a patient nobody knows: %v", err)
+	}
+	again := b.record(b.NewID(), b.NewID(), "p1", "+13035550112")
+	if _, err := b.try(gateway.Change{Patients: []gateway.PatientFact{again}}); !errors.Is(err, gateway.ErrStale) {
+		t.Errorf("the same ref twice: %v", err)
+	}
+	fact := gateway.PatientFact{Patient: patient, Expect: p.Snapshot.Version - 1, Events: []preferences.Event{{ID: b.NewID(), Kind: preferences.UnencryptedSet, Yes: true}}}
+	if _, err := b.try(gateway.Change{Patients: []gateway.PatientFact{fact}}); !errors.Is(err, gateway.ErrStale) {
+		t.Errorf("judged on an old version: %v", err)
+	}
+}
+
+func snapshotEqualsFold(t *testing.T, b Bench) {
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	for i, e := range []preferences.Event{
+		{Kind: preferences.ChoiceMade, Choice: &preferences.Choice{Topic: "newsletter", At: 5}},
+		{Kind: preferences.ConsentGiven, Address: address, Consent: preferences.Express},
+		{Kind: preferences.ConfidentialSet, Confidential: &preferences.Confidential{Only: []preferences.Pair{{Channel: channels.SMS, Address: address}}}},
+		{Kind: preferences.RestrictionAgreed, Restriction: &preferences.Restriction{ID: 3, Purpose: "marketing"}},
+	} {
+		e.ID, e.At = b.NewID(), b.Now().UnixMicro()
+		before := b.snapshot(t, patient).Version
+		b.commit(t, gateway.Change{Patients: []gateway.PatientFact{{Patient: patient, Expect: -1, Events: []preferences.Event{e}}}})
+		if after := b.snapshot(t, patient).Version; after <= before {
+			t.Errorf("event %d: version %d came after %d", i, after, before)
+		}
+	}
+	b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}})
+	events, err := b.Store.Ledger(context.Background(), patient, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := b.snapshot(t, patient)
+	want := preferences.Fold(patient, events, map[int64]channels.ProgramSet{address: channels.SetOf(channels.Care)})
+	want.Version = got.Version
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("kept %+v, folded %+v", got, want)
+	}
+}
+
+func stopBindsLaterHolder(t *testing.T, b Bench) {
+	b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}})
+	patient, _ := b.enrol(t, "p1", "+13035550111")
+	if !b.snapshot(t, patient).Addresses[0].Stops.Has(channels.Care) {
+		t.Error("a stop from a number nobody had was lost")
+	}
+}
+
+func stopRace(t *testing.T, b Bench) {
+	for i := range 30 {
+		number := fmt.Sprintf("+1303555%04d", 2000+i)
+		patient, address := b.NewID(), b.NewID()
+		var wg sync.WaitGroup
+		errs := make([]error, 2)
+		for k, c := range []gateway.Change{
+			{Numbers: []gateway.NumberFact{b.stop(number, b.Now())}},
+			{Patients: []gateway.PatientFact{b.record(patient, address, number, number)}},
+		} {
+			wg.Go(func() { _, errs[k] = b.try(c) })
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		if !b.snapshot(t, patient).Addresses[0].Stops.Has(channels.Care) {
+			t.Fatalf("race %d lost the stop", i)
+		}
+	}
+}
+
+func staleClaim(t *testing.T, b Bench) {
+	moved, a1 := b.enrol(t, "p1", "+13035550111")
+	still, a2 := b.enrol(t, "p2", "+13035550112")
+	m1, m2 := b.accept(t, moved), b.accept(t, still)
+	v1, v2 := b.snapshot(t, moved).Version, b.snapshot(t, still).Version
+	b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}})
+	kept := b.commit(t, gateway.Change{Steps: []gateway.Step{b.claim(m1, moved, a1, v1), b.claim(m2, still, a2, v2)}})
+	if kept.Refused[m1].Why != gateway.Stale || len(kept.Refused) != 1 {
+		t.Errorf("refused %+v", kept.Refused)
+	}
+	if kept.Texts[a2] != "+13035550112" || kept.Texts[a1] != "" {
+		t.Errorf("texts %v", kept.Texts)
+	}
+	if n, err := b.Store.Calling(context.Background(), []int64{moved, still}, b.Now()); err != nil || n != 1 {
+		t.Errorf("%d calling, %v", n, err)
+	}
+	late := b.claim(m1, moved, a1, b.snapshot(t, moved).Version)
+	late.NotAfter = b.Now().Add(-time.Second)
+	if kept := b.commit(t, gateway.Change{Steps: []gateway.Step{late}}); kept.Refused[m1].Why != gateway.TooLate {
+		t.Errorf("after the window: %+v", kept.Refused)
+	}
+}
+
+func oneClaim(t *testing.T, b Bench) {
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	m, v := b.accept(t, patient), b.snapshot(t, patient).Version
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			kept, err := b.try(gateway.Change{Steps: []gateway.Step{b.claim(m, patient, address, v)}})
+			if err != nil {
+				t.Error(err)
+			} else if len(kept.Refused) == 0 {
+				won.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d workers claimed one message", won.Load())
+	}
+}
+
+func capIsTakenOnce(t *testing.T, b Bench) {
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	v := b.snapshot(t, patient).Version
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	at := b.Now()
+	var attempt atomic.Int64
+	for range 4 {
+		m := b.accept(t, patient)
+		wg.Go(func() {
+			step := b.claim(m, patient, address, v)
+			step.Cap = &gateway.Cap{Program: channels.Care, Keep: 5, Frees: func(sent []int64) (bool, time.Time) { return len(sent) < 1, at }}
+			kept, err := b.try(gateway.Change{At: at, Steps: []gateway.Step{step}})
+			switch {
+			case err != nil:
+				t.Error(err)
+			case len(kept.Refused) == 0:
+				won.Add(1)
+				attempt.Store(step.Attempt.ID)
+			case kept.Refused[m].Why != gateway.Capped:
+				t.Errorf("refused %+v", kept.Refused)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d took one place", won.Load())
+	}
+	b.commit(t, gateway.Change{Edits: []gateway.Edit{{Attempt: attempt.Load(), Status: gateway.AttemptUnsent, Unsent: &gateway.Unsent{Patient: patient, Program: channels.Care, At: at}}}})
+	if u, err := b.Store.Usage(context.Background(), patient); err != nil || len(u[channels.Care]) != 0 {
+		t.Errorf("a place was not given back: %v, %v", u, err)
+	}
+}
+
+func heardOnce(t *testing.T, b Bench) {
+	patient, _ := b.enrol(t, "p1", "+13035550111")
+	c := gateway.Change{Seen: &gateway.Seen{Source: "twilio", Event: "SM1"}, Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}}
+	if kept := b.commit(t, c); kept.Known || len(kept.Versions) != 1 {
+		t.Errorf("the first time: %+v", kept)
+	}
+	v := b.snapshot(t, patient).Version
+	c.Numbers = []gateway.NumberFact{b.word(preferences.NumberStarted, "+13035550111", b.Now())}
+	if kept := b.commit(t, c); !kept.Known {
+		t.Errorf("the second time: %+v", kept)
+	}
+	if b.snapshot(t, patient).Version != v {
+		t.Error("a repeated event changed something")
+	}
+}
+
+func firstAnswer(t *testing.T, b Bench) {
+	key := func(body, answer string) *gateway.Key {
+		return &gateway.Key{Caller: "ehr", Key: "k", BodyHash: []byte(body), Status: 202, Answer: []byte(answer)}
+	}
+	b.commit(t, gateway.Change{Key: key("body", "first")})
+	kept := b.commit(t, gateway.Change{Key: key("body", "second")})
+	if kept.Replayed == nil || string(kept.Replayed.Answer) != "first" || kept.Replayed.Status != 202 {
+		t.Errorf("%+v", kept.Replayed)
+	}
+	if _, err := b.try(gateway.Change{Key: key("other", "third")}); !errors.Is(err, gateway.ErrConflict) {
+		t.Errorf("another body: %v", err)
+	}
+}
+
+func confirmedOnce(t *testing.T, b Bench) {
+	for range 2 {
+		f := b.stop("+13035550111", b.Now())
+		f.Reply = &gateway.Message{ID: b.NewID(), Queue: gateway.AnswerQueue, Template: "stop_confirmation", Due: b.Now(), Created: b.Now(), Body: gateway.Body{Answer: &gateway.Answer{To: "+13035550111"}}}
+		b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{f}})
+	}
+	due, err := b.Store.Due(context.Background(), gateway.AnswerQueue, b.Now(), 10)
+	if err != nil || len(due) != 1 || due[0].Body.Answer.To != "+13035550111" {
+		t.Errorf("%d confirmations wait, %v", len(due), err)
+	}
+}
+
+func providersClock(t *testing.T, b Bench) {
+	patient, _ := b.enrol(t, "p1", "+13035550111")
+	at := b.Now()
+	say := func(kind preferences.EventKind, said time.Time, stopped bool) {
+		t.Helper()
+		b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.word(kind, "+13035550111", said)}})
+		if got := b.snapshot(t, patient).Addresses[0].Stops.Has(channels.Care); got != stopped {
+			t.Errorf("%s said at %s: stopped is %t", kind, said, got)
+		}
+	}
+	say(preferences.NumberStopped, at, true)
+	say(preferences.NumberStarted, at.Add(-time.Second), true) // an older START, heard late
+	say(preferences.NumberStarted, at, true)                   // a tie goes to STOP
+	say(preferences.NumberStarted, at.Add(time.Second), false)
+	say(preferences.NumberStopped, at, false) // an older STOP, heard late
+	say(preferences.NumberStopped, at.Add(time.Second), true)
+}
+
+func erased(t *testing.T, b Bench) {
+	ctx := context.Background()
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	m := b.accept(t, patient)
+	b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}})
+	b.commit(t, gateway.Change{Patients: []gateway.PatientFact{{Patient: patient, Expect: -1, Erase: true, Events: []preferences.Event{{ID: b.NewID(), Kind: preferences.PatientErased}}}}})
+	p, err := b.Store.Patient(ctx, patient)
+	if err != nil || p.Record != (gateway.Record{}) || p.Text(address) != "" || p.Snapshot.Standing != preferences.Erased {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if got, err := b.Store.Message(ctx, m); err != nil || len(got.Body.Variables) != 0 {
+		t.Errorf("a message kept its words: %v", err)
+	}
+	fact := gateway.PatientFact{Patient: patient, Expect: p.Snapshot.Version, Events: []preferences.Event{{ID: b.NewID(), Kind: preferences.UnencryptedSet, Yes: true}}}
+	if _, err := b.try(gateway.Change{Patients: []gateway.PatientFact{fact}}); !errors.Is(err, gateway.ErrErased) {
+		t.Errorf("a fact about somebody erased: %v", err)
+	}
+	later, _ := b.enrol(t, "p2", "+13035550111")
+	if !b.snapshot(t, later).Addresses[0].Stops.Has(channels.Care) {
+		t.Error("the stop did not outlive the erasure")
+	}
+}
+
+func forward(t *testing.T, b Bench) {
+	ctx := context.Background()
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	m := b.accept(t, patient)
+	step := b.claim(m, patient, address, b.snapshot(t, patient).Version)
+	b.commit(t, gateway.Change{Steps: []gateway.Step{step}})
+	id := step.Attempt.ID
+	b.commit(t, gateway.Change{Edits: []gateway.Edit{{Attempt: id, Status: gateway.AttemptDelivered, ProviderID: "SM1"}}})
+	b.commit(t, gateway.Change{Edits: []gateway.Edit{{Attempt: id, Status: gateway.AttemptTaken, Code: "x"}}})
+	a, err := b.Store.AttemptByProvider(ctx, "SM1")
+	if err != nil || a.Status != gateway.AttemptDelivered || a.ID != id {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := b.Store.AttemptByProvider(ctx, ""); !errors.Is(err, gateway.ErrNotFound) {
+		t.Errorf("no provider id at all: %v", err)
+	}
+}
+
+// noDeadlock crosses stops, records, choices and claims of the same few people.
+func noDeadlock(t *testing.T, b Bench) {
+	type person struct{ patient, address int64 }
+	var people []person
+	for i := range 4 {
+		p, a := b.enrol(t, fmt.Sprint("p", i), fmt.Sprintf("+1303555%04d", 100+i%2))
+		people = append(people, person{p, a})
+	}
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := range 20 {
+				p := people[(w+i)%len(people)]
+				other := people[(w*3+i+1)%len(people)]
+				c := gateway.Change{}
+				switch (w + i) % 3 {
+				case 0:
+					c.Numbers = []gateway.NumberFact{b.stop("+13035550101", b.Now()), b.word(preferences.NumberStarted, "+13035550100", b.Now())}
+				case 1:
+					for _, id := range []int64{p.patient, other.patient} {
+						c.Patients = append(c.Patients, gateway.PatientFact{Patient: id, Expect: -1, Events: []preferences.Event{{ID: b.NewID(), Kind: preferences.UnencryptedSet, Yes: i%2 == 0}}})
+					}
+				default:
+					c.Steps = []gateway.Step{b.claim(b.NewID(), p.patient, p.address, 1), b.claim(b.NewID(), other.patient, other.address, 1)}
+				}
+				if _, err := b.try(c); err != nil {
+					t.Errorf("worker %d: %v", w, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -33,14 +34,28 @@ type Seen struct {
 	Event  string
 }
 
-// Key is an idempotency key, kept with the answer that was given.
+// Key is an idempotency key, kept with what it did. The answer is kept with it
+// where it is known before the commit, else right after (Store.KeepAnswer).
 // ErrConflict: the key is kept with another body.
 type Key struct {
 	Caller   string
 	Key      string
-	BodyHash []byte // SHA-256
-	Status   int
+	BodyHash []byte // SHA-256 of method, path and body
+	Status   int    // 0: the answer is not kept yet
 	Answer   []byte
+}
+
+type keyOfCall struct{}
+
+// WithKey gives the key of a call to every change that the call commits.
+func WithKey(ctx context.Context, k *Key) context.Context {
+	return context.WithValue(ctx, keyOfCall{}, k)
+}
+
+// KeyOf is the key of the call, or nil.
+func KeyOf(ctx context.Context) *Key {
+	k, _ := ctx.Value(keyOfCall{}).(*Key)
+	return k
 }
 
 // NumberFact is something said by, or about, a phone number. The store locks the

@@ -17,6 +17,7 @@ var (
 	ErrStale    = errors.New("the record has moved on since it was read")
 	ErrErased   = errors.New("this patient was erased")
 	ErrConflict = errors.New("the same idempotency key came with another body")
+	ErrReplayed = errors.New("this idempotency key was used before: nothing was done again")
 )
 
 // Status is where a message stands. Numbers stand in the database.

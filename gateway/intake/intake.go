@@ -40,9 +40,13 @@ const tries = 8
 // commit keeps a change, brings cache and fence up to date, and waits until
 // nothing decided earlier can still go out.
 func (s *Service) commit(ctx context.Context, c gateway.Change) (gateway.Kept, error) {
+	c.Key = gateway.KeyOf(ctx)
 	kept, err := s.Store.Commit(ctx, c)
 	if err != nil {
 		return kept, err
+	}
+	if kept.Replayed != nil {
+		return kept, gateway.ErrReplayed
 	}
 	for patient := range kept.Versions {
 		s.Cache.Delete(ctx, patient)

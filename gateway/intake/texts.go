@@ -111,7 +111,7 @@ func (t *text) stopOrStart() {
 			stops |= t.Policy.Stops(p, t.heard.StopAll, t.now)
 		}
 		fact := gateway.NumberFact{Number: t.in.From, Event: t.event(preferences.NumberStopped, stops)}
-		if name := "stop_confirmation"; !t.heard.Crisis && !t.providerAnswers() {
+		if name := "stop_confirmation"; !t.heard.Crisis && t.weAnswer() {
 			if t.heard.Cancel {
 				name = "cancel_confirmation"
 			}
@@ -120,7 +120,7 @@ func (t *text) stopOrStart() {
 		t.change.Numbers = append(t.change.Numbers, fact)
 	case t.heard.Start:
 		fact := gateway.NumberFact{Number: t.in.From, Event: t.event(preferences.NumberStarted, channels.SetOf(t.programs...))}
-		if !t.providerAnswers() {
+		if t.weAnswer() {
 			fact.Reply = t.reply("start_confirmation")
 		}
 		t.change.Numbers = append(t.change.Numbers, fact)
@@ -130,10 +130,15 @@ func (t *text) stopOrStart() {
 	}
 }
 
-// providerAnswers: the carrier has answered this keyword by itself. Free text it does not know.
-func (t *text) providerAnswers() bool {
-	return t.ProviderConfirms && (t.in.OptOut != "" || t.heard.Keyword != "")
+// weAnswer: the carrier has not answered this keyword by itself (free text it does
+// not know), and the five minutes are not over, as they are for a text that was
+// missed in an outage and fetched later.
+func (t *text) weAnswer() bool {
+	carrier := t.ProviderConfirms && (t.in.OptOut != "" || t.heard.Keyword != "")
+	return !carrier && t.inTime()
 }
+
+func (t *text) inTime() bool { return t.now.Before(t.in.At.Add(answerFor)) }
 
 func (t *text) wrongNumber() {
 	for _, h := range t.number.Holders {
@@ -204,9 +209,9 @@ func (t *text) alert() {
 // text comes before every other.
 func (t *text) answer() {
 	switch {
-	case t.heard.Crisis:
+	case t.heard.Crisis && t.inTime():
 		t.change.Accepts = append(t.change.Accepts, *t.reply("crisis"))
-	case t.heard.Help && !t.providerAnswers():
+	case t.heard.Help && !t.heard.Crisis && t.weAnswer():
 		t.change.Accepts = append(t.change.Accepts, *t.reply("help"))
 	}
 }
@@ -215,7 +220,7 @@ func (t *text) answer() {
 func (t *text) reply(template string) *gateway.Message {
 	return &gateway.Message{
 		ID: t.NewID(), Patient: t.patient(), Queue: gateway.AnswerQueue, Template: template, Due: t.now,
-		Expires: t.now.Add(answerFor), Created: t.now,
+		Expires: t.in.At.Add(answerFor), Created: t.now,
 		Body: gateway.Body{Answer: &gateway.Answer{To: t.in.From, Program: t.programs[0], Locale: t.locale()}},
 	}
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -56,6 +55,9 @@ func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error)
 	if err := tx.Commit(); err != nil {
 		return gateway.Kept{}, err
 	}
+	if d.news != nil {
+		d.news.tell(u.kept.Versions)
+	}
 	return u.kept, nil
 }
 
@@ -80,19 +82,9 @@ func (u *unit) once() error {
 	if err != nil || n == 1 {
 		return err
 	}
-	first := gateway.Key{Caller: k.Caller, Key: k.Key}
-	var sealed []byte
-	row := u.tx.QueryRowContext(u.ctx, "SELECT body_hash, status, sealed FROM answers WHERE caller = $1 AND key = $2", k.Caller, k.Key)
-	if err := row.Scan(&first.BodyHash, &first.Status, &sealed); err != nil {
+	if u.kept.Replayed, err = u.answer(u.ctx, u.tx, k); err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare(first.BodyHash, k.BodyHash) != 1 {
-		return gateway.ErrConflict
-	}
-	if first.Answer, err = u.keys.general.Open(nil, nil, sealed, nil); err != nil {
-		return errSeal
-	}
-	u.kept.Replayed = &first
 	return errKnown
 }
 

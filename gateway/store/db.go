@@ -28,6 +28,8 @@ type Options struct {
 	Secret []byte // what every key is derived from; 32 bytes or more
 	Now    func() time.Time
 	NewID  func() int64
+	// SkipMigrations leaves the schema as it is: `heed migrate` does the work by itself.
+	SkipMigrations bool
 }
 
 // DB is the store. Close it.
@@ -38,6 +40,7 @@ type DB struct {
 	keys  keys
 	now   func() time.Time
 	newID func() int64
+	news  *news // PostgreSQL: tells and hears of revocations; nil on SQLite, which has one process
 }
 
 // Open opens the database and brings its schema up to date.
@@ -57,6 +60,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if o.SkipMigrations {
+		return d, nil
 	}
 	if err := d.Migrate(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -94,6 +100,7 @@ func (d *DB) openPostgres(address string) error {
 	d.write.SetMaxOpenConns(24)
 	d.write.SetMaxIdleConns(24)
 	d.read, d.pg = d.write, true
+	d.news = newNews(u.String())
 	return nil
 }
 
@@ -128,6 +135,9 @@ func (d *DB) Ping(ctx context.Context) error { return d.write.PingContext(ctx) }
 
 // Close closes the database.
 func (d *DB) Close() error {
+	if d.news != nil {
+		d.news.close()
+	}
 	err := d.write.Close()
 	if !d.pg {
 		err = errors.Join(err, d.read.Close())

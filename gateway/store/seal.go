@@ -16,6 +16,7 @@ import (
 // is found by it after the person was erased.
 type keys struct {
 	address []byte
+	chain   []byte      // keys the chain over ledger and audit log
 	wrap    cipher.AEAD // wraps patients' data keys
 	general cipher.AEAD // seals what belongs to no patient
 }
@@ -33,7 +34,7 @@ func deriveKeys(secret []byte) (keys, error) {
 		}
 		return k
 	}
-	return keys{address: derive("addresses"), wrap: aead(derive("data keys")), general: aead(derive("general"))}, nil
+	return keys{address: derive("addresses"), chain: derive("chain"), wrap: aead(derive("data keys")), general: aead(derive("general"))}, nil
 }
 
 func aead(key []byte) cipher.AEAD {

@@ -19,6 +19,12 @@ import (
 
 func bench(t *testing.T, address string) storetest.Bench {
 	t.Helper()
+	db, ids := open(t, address)
+	return storetest.Bench{Store: db, Now: time.Now, NewID: ids.New}
+}
+
+func open(t *testing.T, address string) (*store.DB, *gateway.IDs) {
+	t.Helper()
 	ids := &gateway.IDs{Now: time.Now, Rand: rand.Uint64}
 	db, err := store.Open(context.Background(), store.Options{URL: address, Secret: []byte(strings.Repeat("s", 32)), Now: time.Now, NewID: ids.New})
 	if err != nil {
@@ -29,7 +35,19 @@ func bench(t *testing.T, address string) storetest.Bench {
 			t.Error(err)
 		}
 	})
-	return storetest.Bench{Store: db, Now: time.Now, NewID: ids.New}
+	return db, ids
+}
+
+// both runs a test on each database.
+func both(t *testing.T, test func(t *testing.T, db *store.DB, ids *gateway.IDs)) {
+	t.Run("SQLite", func(t *testing.T) {
+		db, ids := open(t, "sqlite:"+filepath.Join(t.TempDir(), "heed.db"))
+		test(t, db, ids)
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		db, ids := open(t, newDatabase(t))
+		test(t, db, ids)
+	})
 }
 
 func TestSQLite(t *testing.T) {
@@ -37,16 +55,16 @@ func TestSQLite(t *testing.T) {
 }
 
 func TestPostgreSQL(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Bench { return bench(t, newDatabase(t)) })
+}
+
+// newDatabase makes a database of its own for one test.
+func newDatabase(t *testing.T) string {
+	t.Helper()
 	server := os.Getenv("HEED_TEST_POSTGRES_URL")
 	if server == "" {
 		t.Skip("HEED_TEST_POSTGRES_URL is not set; `make test` starts a server and sets it")
 	}
-	storetest.Run(t, func(t *testing.T) storetest.Bench { return bench(t, newDatabase(t, server)) })
-}
-
-// newDatabase makes a database of its own for one test.
-func newDatabase(t *testing.T, server string) string {
-	t.Helper()
 	db, err := sql.Open("pgx", server)
 	if err != nil {
 		t.Fatal(err)

@@ -91,4 +91,12 @@ CREATE TABLE tasks (
 );
 CREATE INDEX tasks_open ON tasks (due_at) WHERE done_at IS NULL;
 CREATE TABLE api_keys (hash TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, created_at BIGINT NOT NULL, revoked_at BIGINT);
+CREATE TABLE policies (                   -- every policy that was ever in force, so that old decisions can be replayed
+  version TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL, at BIGINT NOT NULL
+);
+CREATE TABLE marks (name TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL); -- how far something that is read again and again was read
+CREATE TABLE seals (                      -- written only by the one sealer: a row is sealed once, in the sealer's order
+  no BIGINT NOT NULL PRIMARY KEY, kind SMALLINT NOT NULL, row_id BIGINT NOT NULL, hash BYTEA NOT NULL,
+  UNIQUE (kind, row_id)
+);
 CREATE TABLE page_tries (message BIGINT NOT NULL PRIMARY KEY, tries SMALLINT NOT NULL);

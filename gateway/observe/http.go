@@ -1,0 +1,63 @@
+package observe
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+)
+
+// Handler watches every request: one log line and one observation, by the pattern
+// of the route. A panic is answered 500 and logged, and the gateway goes on.
+func (m *Metrics) Handler(next http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		seen := &watched{ResponseWriter: w}
+		defer func() {
+			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+				// What was panicked with may hold anything: only where it happened is logged.
+				log.Error("panic", "route", route(r), "stack", string(debug.Stack()))
+				if seen.status == 0 {
+					seen.WriteHeader(http.StatusInternalServerError)
+				}
+			} else if fault != nil {
+				panic(fault) // a hung-up connection on purpose
+			}
+			took := time.Since(began)
+			m.requests.WithLabelValues(route(r), strconv.Itoa(seen.code())).Observe(took.Seconds())
+			log.Debug("request", "route", route(r), "status", seen.code(), "ms", took.Milliseconds())
+		}()
+		next.ServeHTTP(seen, r)
+	})
+}
+
+// route is the pattern that served a request: never its path.
+func route(r *http.Request) string {
+	if r.Pattern == "" {
+		return r.Method + " unmatched"
+	}
+	return r.Pattern
+}
+
+type watched struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *watched) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *watched) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// The chain makes any change, gap or reorder of the ledger and the audit log
+// visible: every row gets a seal, HMAC-SHA256 over the seal before it and what the
+// row says. Bodies are covered by their digests, so that erasing a person's key
+// leaves the chain whole. Keyed, so that who can write to the database cannot make
+// the chain anew.
+
+// sealed rows by kind; the numbers stand in the database.
+const (
+	ledgerRows = 1
+	auditRows  = 2
+)
+
+// sealBatch is how many rows one commit seals.
+const sealBatch = 1000
+
+// sealLock keeps a second sealer out, on PostgreSQL, until the transaction ends.
+const sealLock = 0x68656564
+
+// link is one row as the chain covers it.
+type link struct {
+	kind int
+	id   int64
+	said []byte // a digest of everything the row says
+}
+
+var chained = map[int]string{
+	ledgerRows: "SELECT id, subject, CAST(seq AS TEXT), kind, CAST(at AS TEXT), digest FROM ledger",
+	auditRows:  "SELECT id, actor, verb, object, CAST(at AS TEXT), CAST(detail AS BYTEA) FROM audit",
+}
+
+func (k *keys) seal(before []byte, l link) []byte {
+	mac := hmac.New(sha256.New, k.chain)
+	mac.Write(before)
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(l.kind))
+	binary.BigEndian.PutUint64(b[8:], uint64(l.id))
+	mac.Write(b[:])
+	mac.Write(l.said)
+	return mac.Sum(nil)
+}
+
+// links reads rows of one kind as the chain covers them.
+func (d *DB) links(ctx context.Context, q querier, kind int, where string, args ...any) ([]link, error) {
+	query := chained[kind]
+	if kind == auditRows && d.pg {
+		query = "SELECT id, actor, verb, object, CAST(at AS TEXT), convert_to(detail, 'UTF8') FROM audit"
+	}
+	list, err := q.QueryContext(ctx, query+" r "+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	var got []link
+	return got, scan(list, func(s scanner) error {
+		l := link{kind: kind}
+		var a, b, c, at string
+		var body []byte
+		if err := s.Scan(&l.id, &a, &b, &c, &at, &body); err != nil {
+			return err
+		}
+		h := sha256.New()
+		for _, part := range [][]byte{[]byte(a), []byte(b), []byte(c), []byte(at), body} {
+			var n [8]byte
+			binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+			h.Write(n[:]) // the length first, so that no two rows say the same bytes
+			h.Write(part)
+		}
+		l.said = h.Sum(nil)
+		got = append(got, l)
+		return nil
+	})
+}
+
+// Seal gives seals to rows that have none, oldest first, and says to how many. It
+// asks for rows without a seal, never for rows after the last one: a transaction
+// that commits late would be passed over. One sealer works at a time.
+func (d *DB) Seal(ctx context.Context) (int, error) {
+	total := 0
+	for {
+		n, err := d.sealSome(ctx)
+		total += n
+		if err != nil || n == 0 {
+			return total, err
+		}
+	}
+}
+
+func (d *DB) sealSome(ctx context.Context) (int, error) {
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	if d.pg {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", sealLock); err != nil {
+			return 0, err
+		}
+	}
+	var no int64
+	var before []byte
+	err = tx.QueryRowContext(ctx, "SELECT no, hash FROM seals ORDER BY no DESC LIMIT 1").Scan(&no, &before)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	n := 0
+	for _, kind := range []int{ledgerRows, auditRows} {
+		open, err := d.links(ctx, tx, kind, fmt.Sprintf("WHERE NOT EXISTS (SELECT 1 FROM seals WHERE seals.kind = %d AND seals.row_id = r.id) ORDER BY id LIMIT %d", kind, sealBatch))
+		if err != nil {
+			return 0, err
+		}
+		for _, l := range open {
+			no, before = no+1, d.keys.seal(before, l)
+			if _, err := tx.ExecContext(ctx, "INSERT INTO seals (no, kind, row_id, hash) VALUES ($1, $2, $3, $4)", no, l.kind, l.id, before); err != nil {
+				return 0, err
+			}
+			n++
+		}
+	}
+	return n, tx.Commit()
+}

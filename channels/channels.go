@@ -231,6 +231,9 @@ type Inbound struct {
 	Body     string
 	OptOut   string // STOP, START or HELP when the provider's own keyword handling matched
 	At       time.Time
+	// Precision is how coarse At is: the text came within this span from At on.
+	// Two texts whose spans overlap have no known order.
+	Precision time.Duration
 }
 
 // DeliveryStatus is how far a message got. It only moves forward.

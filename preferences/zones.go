@@ -1,9 +1,11 @@
 package preferences
 
 import (
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The zones, by the letters used in the tables below.
@@ -160,3 +162,22 @@ func ZonesOfPostalCode(zip string) []string {
 
 // AllZones gives every zone of the 50 states.
 func AllZones() []string { return named(strings.Fields(nationZones)) }
+
+// ZonesFingerprint is a short digest of what the time-zone database in use says of
+// our zones, day by day. Two machines with the same one decide alike; a replay
+// under another one says so.
+func ZonesFingerprint() string {
+	h := fnv.New64a()
+	for _, name := range codecZones {
+		loc, err := time.LoadLocation(name)
+		if err != nil {
+			_, _ = h.Write([]byte("?" + name)) // a hash never fails to write
+			continue
+		}
+		for day := time.Date(2020, 1, 1, 12, 0, 0, 0, time.UTC); day.Year() < 2038; day = day.AddDate(0, 0, 1) {
+			_, offset := day.In(loc).Zone()
+			_, _ = h.Write([]byte{byte(offset / 900)})
+		}
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
+}

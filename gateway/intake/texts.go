@@ -96,6 +96,11 @@ func (t *text) event(kind preferences.EventKind, programs channels.ProgramSet) p
 		ID: t.NewID(), Kind: kind, At: t.now.UnixMicro(), Said: t.in.At.UnixMicro(), Source: preferences.FromSMS,
 		Actor: t.change.Actor, Programs: programs,
 	}
+	if kind == preferences.NumberStopped {
+		// A provider's list tells whole seconds: a STOP counts as said at their end, a START
+		// as at their beginning, so that a tie goes to the STOP.
+		e.Said = t.in.At.Add(t.in.Precision).UnixMicro()
+	}
 	if kind == preferences.TextReceived {
 		e.Note = t.in.Body
 		e.Evidence = map[string]string{"to": t.in.To, "provider_id": t.in.ID}

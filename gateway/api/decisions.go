@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/auth"
+	"harmonize.care/heed/gateway/dispatch"
+	"harmonize.care/heed/preferences/policy"
+)
+
+// DecisionIn asks whether a message may go, without sending it.
+type DecisionIn struct {
+	Patient   string             `json:"patient" minLength:"1" maxLength:"128"`
+	Category  string             `json:"category" maxLength:"64"`
+	Channels  []channels.Channel `json:"channels,omitempty" maxItems:"3" nullable:"false"`
+	Template  string             `json:"template,omitempty" maxLength:"64"`
+	At        time.Time          `json:"at,omitempty" doc:"Stands in for the clock."`
+	SendAt    time.Time          `json:"send_at,omitempty"`
+	ExpiresAt time.Time          `json:"expires_at,omitempty"`
+	Urgent    bool               `json:"urgent,omitempty"`
+}
+
+// DecisionOut is a decision with its whole reasoning.
+type DecisionOut struct {
+	Outcome         string          `json:"outcome" enum:"send,defer,suppress,needs_staff"`
+	Code            string          `json:"code,omitempty"`
+	Reason          string          `json:"reason" doc:"The same in words, with its source."`
+	Channel         string          `json:"channel,omitempty"`
+	Address         string          `json:"address,omitempty"`
+	Content         string          `json:"content,omitempty"`
+	Discreet        bool            `json:"discreet,omitempty"`
+	Until           *time.Time      `json:"until,omitempty"`
+	Considered      []ConsideredOut `json:"considered"`
+	UrgentIgnored   bool            `json:"urgent_ignored,omitempty" doc:"urgent counts only for essential categories."`
+	PolicyVersion   string          `json:"policy_version"`
+	SnapshotVersion int64           `json:"snapshot_version"`
+	FactsFrom       string          `json:"facts_from" enum:"cache,database"`
+	At              time.Time       `json:"at"`
+}
+
+// ConsideredOut is one pair that was looked at.
+type ConsideredOut struct {
+	Channel string     `json:"channel,omitempty"`
+	Address string     `json:"address,omitempty"`
+	Verdict string     `json:"verdict" enum:"allowed,deferred,refused"`
+	Code    string     `json:"code,omitempty"`
+	Until   *time.Time `json:"until,omitempty"`
+}
+
+type decisionOut struct{ Body DecisionOut }
+
+func (a *API) decisions(h huma.API) {
+	register(a, h, op(http.MethodPost, "/v1/decisions", "Ask for a decision; nothing is sent or kept", auth.Decide),
+		func(ctx context.Context, in *struct{ Body DecisionIn }) (*decisionOut, error) {
+			b := in.Body
+			id, err := a.patientID(ctx, b.Patient)
+			if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+				return nil, err
+			}
+			d, err := a.Dispatcher.DryRun(ctx, dispatch.Ask{
+				Patient: id, Category: b.Category, Template: b.Template, Channels: b.Channels, At: b.At, SendAt: b.SendAt, Expires: b.ExpiresAt, Urgent: b.Urgent,
+			})
+			if err != nil {
+				return nil, err
+			}
+			out, err := a.decision(ctx, d)
+			return &decisionOut{out}, err
+		})
+}
+
+// decision tells a decision with the addresses in it.
+func (a *API) decision(ctx context.Context, d dispatch.Answer) (DecisionOut, error) {
+	var ids []int64
+	for _, c := range d.Considered {
+		ids = append(ids, c.Pair.Address)
+	}
+	texts, err := a.Store.AddressTexts(ctx, ids)
+	if err != nil {
+		return DecisionOut{}, err
+	}
+	out := DecisionOut{
+		Outcome: d.Outcome.String(), Code: string(d.Code), Reason: d.Code.Sentence(), Discreet: d.Discreet, Until: instant(d.Until),
+		Considered: []ConsideredOut{}, UrgentIgnored: d.UrgentIgnored, PolicyVersion: d.PolicyVersion,
+		SnapshotVersion: d.SnapshotVersion, FactsFrom: d.FactsFrom, At: d.At.UTC(),
+	}
+	if d.Pair.Channel != 0 {
+		out.Channel, out.Address = d.Pair.Channel.String(), texts[d.Pair.Address]
+	}
+	if d.Outcome == policy.Send || d.Outcome == policy.Defer {
+		out.Content = d.Form.String()
+	}
+	for _, c := range d.Considered {
+		row := ConsideredOut{Verdict: c.Verdict.String(), Code: string(c.Code), Until: instant(c.Until)}
+		if c.Pair.Channel != 0 {
+			row.Channel, row.Address = c.Pair.Channel.String(), texts[c.Pair.Address]
+		}
+		out.Considered = append(out.Considered, row)
+	}
+	return out, nil
+}
+
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}

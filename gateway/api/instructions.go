@@ -1,0 +1,282 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/auth"
+	"harmonize.care/heed/gateway/intake"
+	"harmonize.care/heed/preferences"
+)
+
+// WayIn is an address over one channel.
+type WayIn struct {
+	Channel string `json:"channel" enum:"sms,voice,email"`
+	Address string `json:"address" maxLength:"320"`
+}
+
+// ConfidentialIn is a confidential communication instruction: 45 CFR 164.522(b).
+type ConfidentialIn struct {
+	Only        []WayIn `json:"only" maxItems:"20" nullable:"false" doc:"The only ways that may be used. Empty: letters only."`
+	Discreet    bool    `json:"discreet,omitempty" doc:"Never name the practice."`
+	RequestedOn string  `json:"requested_on,omitempty" format:"date"`
+}
+
+type idOut struct {
+	Status int
+	Body   struct {
+		ID string `json:"id"`
+	}
+}
+
+func created(id int64, err error) (*idOut, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &idOut{Status: http.StatusCreated}
+	out.Body.ID = strconv.FormatInt(id, 10)
+	return out, nil
+}
+
+func (a *API) instructions(h huma.API) {
+	register(a, h, op(http.MethodPut, "/v1/patients/{id}/confidential-communication", "Put a confidential communication instruction in force", auth.WritePatient),
+		func(ctx context.Context, in *struct {
+			patientPath
+			Body ConfidentialIn
+		}) (*preferencesOut, error) {
+			id, err := a.patientID(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			set := intake.Confidential{Discreet: in.Body.Discreet, RequestedOn: in.Body.RequestedOn, Source: preferences.FromStaff}
+			if set.Only, err = a.ways(in.Body.Only); err != nil {
+				return nil, err
+			}
+			if err := a.Intake.SetConfidential(ctx, caller(ctx).Name, id, set); err != nil {
+				return nil, err
+			}
+			return a.preferencesOf(ctx, id)
+		})
+	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/confidential-communication", "End the instruction", auth.WritePatient),
+		func(ctx context.Context, in *patientPath) (*struct{}, error) {
+			id, err := a.patientID(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return nil, a.Intake.EndConfidential(ctx, caller(ctx).Name, id)
+		})
+	a.restrictions(h)
+	a.authorizations(h)
+}
+
+func (a *API) ways(in []WayIn) ([]intake.Way, error) {
+	var wrong gateway.Invalid
+	var list []intake.Way
+	for i, w := range in {
+		ch, _ := channels.ParseChannel(w.Channel)
+		kind := "phone"
+		if ch == channels.Email {
+			kind = "email"
+		}
+		value, err := a.normal(kind, w.Address)
+		if err != nil {
+			wrong = append(wrong, gateway.Mistake{Field: fmt.Sprintf("only[%d].address", i), Problem: err.Error()})
+		}
+		list = append(list, intake.Way{Channel: ch, Address: value})
+	}
+	return list, wrong.Or()
+}
+
+type itemPath struct {
+	patientPath
+	Item string `path:"item" pattern:"^[0-9]{1,19}$"`
+}
+
+// end runs one of the calls that end an item of a patient.
+func (a *API) end(ctx context.Context, in *itemPath, end func(context.Context, string, int64, int64) error) (*struct{}, error) {
+	id, err := a.patientID(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	item, err := strconv.ParseInt(in.Item, 10, 64)
+	if err != nil {
+		return nil, gateway.ErrNotFound
+	}
+	return nil, end(ctx, caller(ctx).Name, id, item)
+}
+
+func (a *API) restrictions(h huma.API) {
+	register(a, h, op(http.MethodPost, "/v1/patients/{id}/restrictions", "Record a restriction the practice agreed to", auth.Restrict),
+		func(ctx context.Context, in *struct {
+			patientPath
+			Body struct {
+				Category string `json:"category,omitempty" maxLength:"64"`
+				Purpose  string `json:"purpose,omitempty" enum:"treatment,payment,operations,legal,marketing"`
+				Note     string `json:"note,omitempty" maxLength:"2000"`
+			}
+		}) (*idOut, error) {
+			id, err := a.patientID(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return created(a.Intake.Restrict(ctx, caller(ctx).Name, id, in.Body.Category, in.Body.Purpose, in.Body.Note))
+		})
+	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/restrictions/{item}", "End a restriction", auth.Restrict),
+		func(ctx context.Context, in *itemPath) (*struct{}, error) {
+			return a.end(ctx, in, a.Intake.EndRestriction)
+		})
+}
+
+func (a *API) authorizations(h huma.API) {
+	register(a, h, op(http.MethodPost, "/v1/patients/{id}/authorizations", "Record a signed authorization", auth.WritePatient),
+		func(ctx context.Context, in *struct {
+			patientPath
+			Body struct {
+				Category  string         `json:"category" maxLength:"64"`
+				SignedOn  string         `json:"signed_on" format:"date"`
+				ExpiresOn string         `json:"expires_on,omitempty" format:"date"`
+				Evidence  map[string]any `json:"evidence,omitempty"`
+			}
+		}) (*idOut, error) {
+			id, err := a.patientID(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			auth := preferences.Authorization{Category: in.Body.Category}
+			if auth.SignedOn, err = date("signed_on", in.Body.SignedOn); err != nil {
+				return nil, err
+			}
+			if auth.ExpiresOn, err = date("expires_on", in.Body.ExpiresOn); err != nil {
+				return nil, err
+			}
+			return created(a.Intake.Authorize(ctx, caller(ctx).Name, id, auth, evidence(in.Body.Evidence)))
+		})
+	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/authorizations/{item}", "Revoke an authorization", auth.WritePatient),
+		func(ctx context.Context, in *itemPath) (*struct{}, error) {
+			return a.end(ctx, in, a.Intake.EndAuthorization)
+		})
+}
+
+func date(field, text string) (preferences.Date, error) {
+	var d preferences.Date
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		return d, gateway.Wrong(field, err.Error())
+	}
+	return d, nil
+}
+
+func (a *API) stops(h huma.API) {
+	type stopIn struct {
+		Number   string         `json:"number" maxLength:"40"`
+		Program  string         `json:"program" enum:"care,check_in,billing,marketing,all"`
+		Evidence map[string]any `json:"evidence,omitempty"`
+	}
+	register(a, h, op(http.MethodPost, "/v1/stops", "Record a stop that a person made by another way", auth.ManageStops),
+		func(ctx context.Context, in *struct{ Body stopIn }) (*stopsOut, error) {
+			number, err := a.phone(in.Body.Number)
+			if err != nil {
+				return nil, err
+			}
+			program, _ := channels.ParseProgram(in.Body.Program) // "all" stops everything
+			if err := a.Intake.Stop(ctx, caller(ctx).Name, number, program, in.Body.Program == "all", evidence(in.Body.Evidence)); err != nil {
+				return nil, err
+			}
+			return a.numberStops(ctx, number)
+		})
+	register(a, h, op(http.MethodPost, "/v1/stops/lift", "Lift a stop, on evidence dated after it", auth.ManageStops),
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Number      string         `json:"number" maxLength:"40"`
+				Program     string         `json:"program" enum:"care,check_in,billing,marketing"`
+				Evidence    map[string]any `json:"evidence"`
+				ConsentedOn string         `json:"consented_on" maxLength:"40" doc:"A day, or an instant on the same day as the stop."`
+			}
+		}) (*stopsOut, error) {
+			number, err := a.phone(in.Body.Number)
+			if err != nil {
+				return nil, err
+			}
+			at, err := dayOrInstant(in.Body.ConsentedOn)
+			if err != nil {
+				return nil, err
+			}
+			program, _ := channels.ParseProgram(in.Body.Program)
+			if err := a.Intake.Lift(ctx, caller(ctx).Name, number, program, at, evidence(in.Body.Evidence)); err != nil {
+				return nil, err
+			}
+			return a.numberStops(ctx, number)
+		})
+	register(a, h, op(http.MethodGet, "/v1/stops", "List stops by number or by patient", auth.ManageStops),
+		func(ctx context.Context, in *struct {
+			Number  string `query:"number" maxLength:"40"`
+			Patient string `query:"patient" maxLength:"128"`
+		}) (*stopsOut, error) {
+			if in.Number != "" {
+				number, err := a.phone(in.Number)
+				if err != nil {
+					return nil, err
+				}
+				return a.numberStops(ctx, number)
+			}
+			id, err := a.patientID(ctx, in.Patient)
+			if err != nil {
+				return nil, err
+			}
+			p, err := a.Store.Patient(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			out := &stopsOut{}
+			out.Body.Stops = stopsOf(p)
+			return out, nil
+		})
+}
+
+type stopsOut struct {
+	Body struct {
+		Stops []StopOut `json:"stops"`
+		// SharedBy is how many patients have the number: a lift concerns them all.
+		SharedBy int `json:"shared_by,omitempty"`
+	}
+}
+
+func (a *API) phone(text string) (string, error) {
+	number, err := a.ParsePhone(text)
+	if err != nil {
+		return "", gateway.Wrong("number", err.Error())
+	}
+	return number, nil
+}
+
+func (a *API) numberStops(ctx context.Context, number string) (*stopsOut, error) {
+	n, err := a.Store.Number(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	out := &stopsOut{}
+	out.Body.Stops, out.Body.SharedBy = []StopOut{}, len(n.Holders)
+	for _, p := range n.Stops.List() {
+		out.Body.Stops = append(out.Body.Stops, StopOut{number, p.String()})
+	}
+	return out, nil
+}
+
+// dayOrInstant reads a day as its first instant in UTC, so that a consent of the
+// day of the stop does not pass for a later one.
+func dayOrInstant(text string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	d, err := preferences.ParseDate(text)
+	if err != nil {
+		return time.Time{}, gateway.Wrong("consented_on", err.Error())
+	}
+	return d.In(time.UTC), nil
+}

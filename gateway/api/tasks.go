@@ -1,0 +1,216 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/auth"
+	"harmonize.care/heed/templates"
+)
+
+// TaskOut is work for a person.
+type TaskOut struct {
+	ID        string     `json:"id"`
+	Kind      string     `json:"kind"`
+	Patient   string     `json:"patient,omitempty"`
+	Message   string     `json:"message,omitempty"`
+	Title     string     `json:"title"`
+	Reasons   []string   `json:"reasons,omitempty"`
+	Quote     string     `json:"quote,omitempty"`
+	Number    string     `json:"number,omitempty"`
+	CreatedAt time.Time  `json:"created_at"`
+	DueAt     time.Time  `json:"due_at"`
+	Overdue   bool       `json:"overdue"`
+	DoneAt    *time.Time `json:"done_at,omitempty"`
+	Outcome   string     `json:"outcome,omitempty"`
+}
+
+type taskList struct {
+	Body struct {
+		Tasks []TaskOut `json:"tasks"`
+		Next  string    `json:"next,omitempty"`
+	}
+}
+
+type taskOut struct{ Body TaskOut }
+
+func (a *API) tasks(h huma.API) {
+	register(a, h, op(http.MethodGet, "/v1/tasks", "The staff's worklist", auth.WorkTasks),
+		func(ctx context.Context, in *struct {
+			page
+			Kind    string `query:"kind" maxLength:"40"`
+			Patient string `query:"patient" maxLength:"128"`
+			Done    bool   `query:"done"`
+		}) (*taskList, error) {
+			f := gateway.TaskFilter{Kind: gateway.TaskKind(in.Kind), Done: in.Done, Limit: in.Limit}
+			var err error
+			if f.After, err = cursor(in.After); err != nil {
+				return nil, err
+			}
+			if in.Patient != "" {
+				if f.Patient, err = a.patientID(ctx, in.Patient); err != nil {
+					return nil, err
+				}
+			}
+			return a.taskPage(ctx, f)
+		})
+	register(a, h, op(http.MethodPost, "/v1/tasks/{id}/done", "Close a task, saying what came of it", auth.WorkTasks),
+		func(ctx context.Context, in *struct {
+			messagePath
+			Body struct {
+				Outcome string `json:"outcome" minLength:"1" maxLength:"2000"`
+			}
+		}) (*taskOut, error) {
+			id, err := in.id()
+			if err != nil {
+				return nil, err
+			}
+			found, err := a.Store.Tasks(ctx, gateway.TaskFilter{ID: id, Limit: 1})
+			if err != nil {
+				return nil, err
+			}
+			if len(found) == 0 {
+				return nil, gateway.ErrNotFound
+			}
+			now := a.Now()
+			kept, err := a.Store.Commit(ctx, gateway.Change{
+				At: now, Actor: caller(ctx).Name, Key: gateway.KeyOf(ctx), Done: []gateway.TaskDone{{ID: id, Outcome: in.Body.Outcome}},
+				Audit: []gateway.Audit{{Verb: "task.done", Object: "task:" + in.ID}},
+			})
+			if err != nil {
+				return nil, err
+			}
+			if kept.Replayed != nil {
+				return nil, gateway.ErrReplayed
+			}
+			found[0].DoneAt, found[0].Detail.Outcome = now, in.Body.Outcome
+			out, err := a.task(ctx, found[0])
+			return &taskOut{out}, err
+		})
+}
+
+func (a *API) taskPage(ctx context.Context, f gateway.TaskFilter) (*taskList, error) {
+	found, err := a.Store.Tasks(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out := &taskList{}
+	out.Body.Tasks = []TaskOut{}
+	for _, t := range found {
+		row, err := a.task(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Tasks = append(out.Body.Tasks, row)
+	}
+	if len(found) == f.Limit {
+		out.Body.Next = strconv.FormatInt(found[len(found)-1].ID, 10)
+	}
+	return out, nil
+}
+
+func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
+	out := TaskOut{
+		ID: strconv.FormatInt(t.ID, 10), Kind: string(t.Kind), Title: t.Detail.Title, Reasons: t.Detail.Reasons, Quote: t.Detail.Quote,
+		Number: t.Detail.Number, CreatedAt: t.Created.UTC(), DueAt: t.Due.UTC(), DoneAt: instant(t.DoneAt), Outcome: t.Detail.Outcome,
+		Overdue: t.DoneAt.IsZero() && a.Now().After(t.Due),
+	}
+	if t.Message != 0 {
+		out.Message = strconv.FormatInt(t.Message, 10)
+	}
+	if t.Patient != 0 {
+		p, err := a.Store.Patient(ctx, t.Patient)
+		if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+			return out, err
+		}
+		if p != nil {
+			out.Patient = p.Ref
+		}
+	}
+	return out, nil
+}
+
+// TemplateOut is one template.
+type TemplateOut struct {
+	Name      string   `json:"name"`
+	Category  string   `json:"category"`
+	Version   int      `json:"version"`
+	Content   string   `json:"content"`
+	Variables []string `json:"variables"`
+}
+
+// PreviewOut is a rendered text.
+type PreviewOut struct {
+	Subject  string `json:"subject,omitempty"`
+	Text     string `json:"text"`
+	HTML     string `json:"html,omitempty"`
+	Encoding string `json:"encoding,omitempty"`
+	Segments int    `json:"segments,omitempty" doc:"Each is billed by itself."`
+	Warning  string `json:"warning,omitempty"`
+}
+
+func (a *API) templates(h huma.API) {
+	type list struct {
+		Body struct {
+			Templates []TemplateOut `json:"templates"`
+		}
+	}
+	register(a, h, op(http.MethodGet, "/v1/templates", "Texts and their variables", auth.ReadTemplate),
+		func(context.Context, *struct{}) (*list, error) {
+			out := &list{}
+			for _, name := range a.Templates.Names() {
+				t, _ := a.Templates.Get(name)
+				row := TemplateOut{Name: t.Name, Category: t.Category, Version: t.Version, Content: t.Content, Variables: []string{}}
+				for _, v := range t.Variables {
+					row.Variables = append(row.Variables, v.Name)
+				}
+				out.Body.Templates = append(out.Body.Templates, row)
+			}
+			return out, nil
+		})
+	register(a, h, op(http.MethodPost, "/v1/templates/{name}/preview", "A text as it would go out", auth.ReadTemplate),
+		func(_ context.Context, in *struct {
+			Name string `path:"name" maxLength:"64"`
+			Body struct {
+				Channel   string            `json:"channel" enum:"sms,voice,email"`
+				Locale    string            `json:"locale,omitempty" maxLength:"35"`
+				Content   string            `json:"content,omitempty" enum:"full,secure_link,call_back"`
+				Discreet  bool              `json:"discreet,omitempty"`
+				Variables map[string]string `json:"variables,omitempty"`
+			}
+		}) (*struct{ Body PreviewOut }, error) {
+			t, ok := a.Templates.Get(in.Name)
+			if !ok {
+				return nil, gateway.ErrNotFound
+			}
+			b := in.Body
+			ch, _ := channels.ParseChannel(b.Channel)
+			form := templates.Form(max(0, slices.Index([]string{"full", "secure_link", "call_back"}, b.Content)))
+			if err := t.Check(b.Variables); err != nil {
+				return nil, gateway.Wrong("variables", err.Error())
+			}
+			text, err := t.Render(templates.Request{
+				Channel: ch, Form: form, Discreet: b.Discreet, Locale: b.Locale, Vars: b.Variables, Identity: a.Identity,
+				Links: templates.SampleLinks(),
+			})
+			if err != nil {
+				return nil, gateway.Wrong("variables", err.Error())
+			}
+			out := PreviewOut{Subject: text.Subject, Text: text.Text, HTML: text.HTML}
+			if ch == channels.SMS {
+				out.Encoding, out.Segments = text.Segments.Encoding, text.Segments.Count
+				if out.Encoding == "UCS-2" {
+					out.Warning = "A character outside GSM-7 makes each segment 70 characters instead of 160."
+				}
+			}
+			return &struct{ Body PreviewOut }{out}, nil
+		})
+}

@@ -1,0 +1,90 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"harmonize.care/heed/channels"
+)
+
+// webhooks takes the providers' calls. A call is answered only when what it says
+// is durable; a fault is answered 500, so that the provider tries again.
+func (a *API) webhooks(mux *http.ServeMux) {
+	for path, hook := range a.Webhooks {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+			if err != nil {
+				writeProblem(w, problem(http.StatusRequestEntityTooLarge, "too_large", "The body is too large."))
+				return
+			}
+			url := a.PublicURL + r.URL.RequestURI()
+			heard, err := hook.Reader.Read(channels.Webhook{URL: url, Header: r.Header, Body: body}, a.Now())
+			if errors.Is(err, channels.ErrForged) {
+				writeProblem(w, problem(http.StatusForbidden, "forged", "The signature does not match."))
+				return
+			}
+			if err != nil {
+				writeProblem(w, problem(http.StatusBadRequest, "bad_request", "The call could not be read."))
+				return
+			}
+			if err := a.take(r, hook.Source, heard); err != nil {
+				a.Log.Error("webhook failed", "source", hook.Source, "error", err)
+				writeProblem(w, newProblem(http.StatusInternalServerError, "").(*Problem))
+				return
+			}
+			w.Header().Set("Content-Type", "text/xml")
+			_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?><Response/>`)
+		})
+	}
+}
+
+func (a *API) take(r *http.Request, source string, heard channels.Heard) error {
+	for _, in := range heard.Inbound {
+		from, err := a.ParsePhone(in.From)
+		if err != nil {
+			from = in.From // a short code or a foreign number: kept as it came
+		}
+		in.From = from
+		if err := a.Intake.Text(r.Context(), source, in); err != nil {
+			return err
+		}
+	}
+	for _, e := range heard.Deliveries {
+		if err := a.Dispatcher.Delivery(r.Context(), source, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// health answers whether the process lives, and whether it can work.
+func (a *API) health(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := a.Ready(r.Context()); err != nil {
+			a.Log.Warn("not ready", "error", err)
+			writeProblem(w, problem(http.StatusServiceUnavailable, "not_ready", "The database, the clock or the listener is not ready. The log says more."))
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	})
+}
+
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	write(w, p.Status, p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	write(w, status, body)
+}
+
+func write(w http.ResponseWriter, status int, body any) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the caller is gone: nothing left to tell
+}

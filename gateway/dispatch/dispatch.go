@@ -1,0 +1,103 @@
+// Package dispatch takes one message from request to provider: accepted, decided,
+// claimed under the fence, sent, and followed until its outcome is known.
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/preferences"
+	"harmonize.care/heed/preferences/policy"
+	"harmonize.care/heed/templates"
+)
+
+// Way is the adapter that carries a program's messages on a channel, and the most
+// content that the agreement with its provider covers.
+type Way struct {
+	Adapter   channels.Adapter
+	Agreement policy.Content
+}
+
+// WayOf picks the way of a program on a channel.
+type WayOf struct {
+	Program channels.Program
+	Channel channels.Channel
+}
+
+// Dispatcher sends messages.
+type Dispatcher struct {
+	Store     gateway.Store
+	Cache     gateway.Cache
+	Fence     *gateway.Fence
+	Policy    *policy.Policy
+	Templates *templates.Set
+	Identity  templates.Identity
+	Ways      map[WayOf]Way
+	// Senders gives the number that a program's texts come from: what a look-up
+	// compares. Empty with a messaging service.
+	Senders map[channels.Program]string
+	Links   Links
+	Zones   string // preferences.ZonesFingerprint: kept with every decision
+	Now     func() time.Time
+	NewID   func() int64
+	Wake    func()
+	Ready   func() error // why nothing may be claimed now, or nil
+	Fault   func(error)  // hears of what went wrong beside a call; must hold no personal data
+
+	Lease        time.Duration // the longest from claim to the end of the provider call
+	LookupAfter  time.Duration // how long an unknown outcome waits for a receipt before it is looked up
+	UnknownAfter time.Duration // how long an unknown outcome stays open
+
+	calls [len(gateway.Queues)]calls
+}
+
+// Links makes the signed links that a message carries. They say nothing about the person.
+type Links interface {
+	Secure(message int64) string
+	Preferences(patient int64) string
+	Unsubscribe(patient int64, topic string) string
+}
+
+// way gives the way of a category's program on a channel.
+func (d *Dispatcher) way(p channels.Program, c channels.Channel) (Way, bool) {
+	w, ok := d.Ways[WayOf{p, c}]
+	return w, ok && w.Adapter != nil
+}
+
+// snapshots reads what is known of patients: from the cache where it is there,
+// else from the database. Fresh skips the cache.
+func (d *Dispatcher) snapshots(ctx context.Context, patients []int64, fresh bool) (map[int64]known, error) {
+	found := map[int64]known{}
+	var missing []int64
+	var cached map[int64]*preferences.Snapshot
+	if !fresh {
+		cached = d.Cache.GetMany(ctx, patients)
+	}
+	for _, id := range patients {
+		if s := cached[id]; s != nil {
+			found[id] = known{s, "cache"}
+		} else if _, asked := found[id]; !asked {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	read, err := d.Store.Snapshots(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for id, s := range read {
+		found[id] = known{s, "database"}
+		d.Cache.Put(ctx, s)
+	}
+	return found, nil
+}
+
+// known is a snapshot and where it came from.
+type known struct {
+	*preferences.Snapshot
+	from string
+}

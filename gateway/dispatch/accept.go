@@ -23,7 +23,13 @@ type Request struct {
 	Urgent    bool
 	Reference string
 	Override  string // staff's written reason
+	Slot      string // which of the reminders of its reference it is
+	// Replaces are waiting messages that this one takes the place of: taken back in the same commit.
+	Replaces []int64
 }
+
+// Replaced is the code of a message that another one took the place of.
+const Replaced = "replaced"
 
 // Accepted is what one request came to. Err is a gateway.Invalid or
 // gateway.ErrNotFound; then nothing was kept of it.
@@ -55,6 +61,10 @@ func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Reques
 		any = true
 		list[i] = got
 		change.Accepts = append(change.Accepts, m)
+		for _, old := range requests[i].Replaces {
+			change.Steps = append(change.Steps, gateway.Step{Message: old, From: gateway.Waiting, To: gateway.Canceled, Code: Replaced})
+			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.cancel", Object: fmt.Sprintf("message:%d", old)})
+		}
 		if m.Body.Override != "" {
 			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.override", Object: fmt.Sprintf("message:%d", m.ID)})
 		}
@@ -107,7 +117,7 @@ func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, cat 
 	m := gateway.Message{
 		ID: d.NewID(), Patient: patient, Category: r.Category, Template: r.Template, Essential: cat.Class == policy.Essential,
 		Due: later(now, r.SendAt), Expires: r.Expires, Reference: r.Reference, Created: now,
-		Body: gateway.Body{Variables: r.Variables, Channels: r.Channels, Urgent: r.Urgent, Override: r.Override, Actor: actor},
+		Body: gateway.Body{Variables: r.Variables, Channels: r.Channels, Urgent: r.Urgent, Override: r.Override, Actor: actor, Slot: r.Slot},
 	}
 	m.Queue = queueOf(&m, now)
 	t, _ := d.Templates.Get(r.Template)

@@ -272,3 +272,12 @@ func (i *inquiry) choose(d *Decision, list *[]Considered) {
 		*list = append(*list, Considered{Verdict: Refused, Code: first})
 	}
 }
+
+// Same says whether two decisions come to the same: outcome, code, the chosen pair
+// and its form, and what was said of every pair that was looked at.
+func Same(a, b Decision) bool {
+	return a.Outcome == b.Outcome && a.Code == b.Code && a.Pair == b.Pair && a.Form == b.Form && a.Discreet == b.Discreet && a.Until.Equal(b.Until) &&
+		slices.EqualFunc(a.Considered, b.Considered, func(x, y Considered) bool {
+			return x.Pair == y.Pair && x.Verdict == y.Verdict && x.Code == y.Code && x.Form == y.Form && x.Until.Equal(y.Until)
+		})
+}

@@ -1,0 +1,295 @@
+package pages_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	// chromedp drives a real Chromium: the only way to know that a page can be used.
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"harmonize.care/heed/channels"
+)
+
+// patience is how long one step in the browser may take.
+const patience = 30 * time.Second
+
+// openBrowser starts a Chromium that reaches this machine alone.
+func openBrowser(t *testing.T) context.Context {
+	t.Helper()
+	program := os.Getenv("HEED_TEST_CHROMIUM")
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); program == "" && err == nil {
+			program = found
+		}
+	}
+	if program == "" {
+		t.Skip("no Chromium here: install it, or set HEED_TEST_CHROMIUM to its path")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
+	)
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox does not run as root
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	browser, end := chromedp.NewContext(allocator)
+	t.Cleanup(end)
+	if err := chromedp.Do(browser); err != nil {
+		t.Fatal(err)
+	}
+	return browser
+}
+
+// axe is the accessibility checker, or "".
+func axe(t *testing.T) string {
+	t.Helper()
+	name := os.Getenv("HEED_TEST_AXE")
+	if name == "" {
+		name = filepath.Join("..", "..", ".bin", "axe.min.js")
+	}
+	script, err := os.ReadFile(name)
+	if err != nil {
+		t.Skipf("axe-core is not here: put axe.min.js of the npm package axe-core at .bin/, or set HEED_TEST_AXE to its path")
+	}
+	return string(script)
+}
+
+// visitor is a person with a keyboard.
+type visitor struct {
+	*bench
+	t     *testing.T
+	tab   context.Context
+	lang  string
+	shots string // prefix of the pictures' names
+	axe   string
+}
+
+func TestInABrowser(t *testing.T) {
+	browser, checker := openBrowser(t), axe(t)
+	folder := os.Getenv("HEED_TEST_SHOTS")
+	if folder == "" {
+		folder = t.TempDir()
+	}
+	for _, lang := range []string{"en", "es"} {
+		for _, width := range []int64{320, 1280} {
+			t.Run(fmt.Sprintf("%s at %d px", lang, width), func(t *testing.T) {
+				var b *bench
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.handler.ServeHTTP(w, r) }))
+				defer server.Close()
+				b = newBenchAt(t, server.URL)
+				tab, end := chromedp.NewContext(browser)
+				defer end()
+				if err := chromedp.Do(tab, chromedp.EmulateViewport(width, 800)); err != nil {
+					t.Fatal(err)
+				}
+				v := &visitor{bench: b, t: t, tab: tab, lang: lang, shots: filepath.Join(folder, fmt.Sprintf("%s-%d-", lang, width)), axe: checker}
+				v.walk(b.enrol(lang))
+			})
+		}
+	}
+}
+
+// walk opens every page and presses every button.
+func (v *visitor) walk(patient int64) {
+	v.goTo(v.unsubscribePath(patient, "marketing"), 200)
+	v.see("unsubscribe")
+	v.tabTo(`button`)
+	v.enter(200)
+	v.see("unsubscribed")
+	v.tabTo(`main a`) // to the preference page
+	v.enter(200)
+	v.see("preferences")
+	v.tabTo(`button[value=marketing]`)
+	v.enter(200)
+	v.see("preferences-marketing")
+	v.tabTo(`button[value=non_essential]`)
+	v.enter(200)
+	v.see("preferences-everything")
+	if got := v.snapshot(patient).Choices; len(got) != 3 {
+		v.t.Errorf("three presses left %d choices", len(got))
+	}
+
+	secure, id := v.secure("Take one tablet in the morning.\n\nQuestions: see https://practice.example/a/rather/long/address/that/does/not/fit/on/a/phone")
+	v.goTo(secure, 200)
+	v.see("secure")
+	v.tabTo(`button`)
+	v.enter(422)
+	v.see("secure-empty")
+	v.tabTo(`.problem a`)
+	v.keys(kb.Enter) // the summary leads to the field
+	v.born("April", "3")
+	v.enter(422)
+	v.see("secure-wrong")
+	v.tabTo(`select`)
+	v.born("April", "2")
+	v.enter(200)
+	v.see("message")
+
+	v.exec("UPDATE page_tries SET tries = 5 WHERE message = $1", id)
+	v.goTo(secure, 403)
+	v.see("locked")
+	v.exec("UPDATE messages SET status = 9 WHERE id = $1", id)
+	v.goTo(secure, 410)
+	v.see("gone")
+	v.goTo("/u/nothing", 404)
+	v.see("missing")
+
+	if err := v.intake.Stop(context.Background(), "staff", "+13035550143", channels.Care, false, nil); err != nil {
+		v.t.Fatal(err)
+	}
+	v.goTo(v.preferencesPath(patient), 200)
+	v.see("preferences-carrier")
+	v.confidential(patient, channels.Email, "anatolia@mailbox.example")
+	v.goTo(v.preferencesPath(patient), 200)
+	v.see("preferences-confidential")
+	// The switch of the language is a link like every other.
+	v.tabTo(`nav a`)
+	v.enter(200)
+	v.lang = map[string]string{"en": "es", "es": "en"}[v.lang]
+	v.see("switched")
+}
+
+// born types a date of birth that begins in the field that has the focus.
+func (v *visitor) born(month, day string) {
+	v.t.Helper()
+	if v.lang == "es" {
+		month = map[string]string{"April": "abril"}[month]
+	}
+	v.on("select")
+	v.keys(month[:3])
+	v.tabTo("#day")
+	v.keys(day)
+	v.tabTo("#year")
+	v.keys("1962")
+	v.tabTo("button")
+}
+
+func (v *visitor) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.tab, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		v.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// ask evaluates a question about the page.
+func ask[T any](v *visitor, script string) T {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.tab, patience)
+	defer cancel()
+	answer, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		v.t.Fatalf("asking the page: %v", err)
+	}
+	return answer
+}
+
+func (v *visitor) goTo(path string, status int64) {
+	v.t.Helper()
+	if v.lang == "es" && strings.HasPrefix(path, "/u/nothing") {
+		path += "?lang=es"
+	}
+	v.load(status, chromedp.Navigate(v.url+path))
+}
+
+// enter presses what has the focus and waits for the next page.
+func (v *visitor) enter(status int64) {
+	v.t.Helper()
+	v.load(status, chromedp.KeyEvent(kb.Enter))
+}
+
+func (v *visitor) load(status int64, step chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.tab, patience)
+	defer cancel()
+	answer, err := chromedp.RunResponse(ctx, step)
+	if err != nil {
+		v.t.Fatalf("no page came: %v", err)
+	}
+	if answer == nil || answer.Status != status {
+		v.t.Fatalf("the page came with %+v instead of %d", answer, status)
+	}
+}
+
+func (v *visitor) keys(text string) {
+	v.t.Helper()
+	v.do("typing", chromedp.KeyEvent(text))
+}
+
+// tabTo presses Tab until the element has the focus, and looks whether that shows.
+func (v *visitor) tabTo(selector string) {
+	v.t.Helper()
+	for range 20 {
+		v.keys(kb.Tab)
+		if ask[bool](v, `document.activeElement.matches(`+quote(selector)+`)`) {
+			v.on(selector)
+			return
+		}
+	}
+	v.t.Fatalf("Tab never comes to %s", selector)
+}
+
+// on holds that an element has the focus and shows it: WCAG 2.4.7.
+func (v *visitor) on(selector string) {
+	v.t.Helper()
+	if !ask[bool](v, `document.activeElement.matches(`+quote(selector)+`) && (s => s.outlineStyle === 'solid' && parseFloat(s.outlineWidth) >= 3)(getComputedStyle(document.activeElement))`) {
+		v.t.Errorf("%s does not show that it has the focus", selector)
+	}
+}
+
+func quote(text string) string {
+	b, _ := json.Marshal(text) // a text always marshals
+	return string(b)
+}
+
+// violation is what axe found, with the elements.
+type violation struct {
+	ID, Help string
+	Nodes    []struct{ HTML string }
+}
+
+// see takes a picture and holds the page against WCAG 2.1 AA.
+func (v *visitor) see(name string) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.tab, patience)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if err := os.WriteFile(v.shots+name+".png", picture, 0o600); err != nil {
+		v.t.Fatal(err)
+	}
+	for what, holds := range map[string]string{
+		"the language is told":        `document.documentElement.lang === ` + quote(v.lang),
+		"one heading of level one":    `document.querySelectorAll('h1').length === 1`,
+		"nothing runs out sideways":   `document.documentElement.scrollWidth <= document.documentElement.clientWidth`,
+		"the stylesheet is in force":  `getComputedStyle(document.body).maxWidth !== 'none'`,
+		"no script":                   `document.scripts.length === 0`,
+		"buttons are large enough":    `[...document.querySelectorAll('button, input, select')].every(e => e.getBoundingClientRect().height >= 44)`,
+		"nothing came from elsewhere": `performance.getEntriesByType('resource').every(e => new URL(e.name).origin === location.origin)`,
+	} {
+		if !ask[bool](v, holds) {
+			v.t.Errorf("%s: not true that %s", name, what)
+		}
+	}
+	v.do("loading axe", chromedp.Evaluate[chromedp.Void](v.axe))
+	for _, found := range ask[[]violation](v, `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})
+		.then(r => r.violations.map(v => ({ID: v.id, Help: v.help, Nodes: v.nodes.map(n => ({HTML: n.html}))})))`) {
+		v.t.Errorf("%s: %s: %s: %+v", name, found.ID, found.Help, found.Nodes)
+	}
+}

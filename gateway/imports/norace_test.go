@@ -1,0 +1,5 @@
+//go:build !race
+
+package imports_test
+
+const underRace = false

@@ -22,14 +22,14 @@ type AuditOut struct {
 }
 
 func (a *API) audit(h huma.API) {
-	type list struct {
+	type auditList struct {
 		Body struct {
 			Entries []AuditOut `json:"entries"`
 			Next    string     `json:"next,omitempty"`
 		}
 	}
 	register(a, h, op(http.MethodGet, "/v1/audit", "Who did what, oldest first", auth.ReadAudit),
-		func(ctx context.Context, in *struct{ page }) (*list, error) {
+		func(ctx context.Context, in *struct{ page }) (*auditList, error) {
 			after, err := cursor(in.After)
 			if err != nil {
 				return nil, err
@@ -38,7 +38,7 @@ func (a *API) audit(h huma.API) {
 			if err != nil {
 				return nil, err
 			}
-			out := &list{}
+			out := &auditList{}
 			out.Body.Entries = []AuditOut{}
 			for _, r := range found {
 				out.Body.Entries = append(out.Body.Entries, AuditOut{strconv.FormatInt(r.ID, 10), r.At.UTC(), r.Actor, r.Verb, r.Object, r.Detail})

@@ -158,14 +158,14 @@ type PreviewOut struct {
 }
 
 func (a *API) templates(h huma.API) {
-	type list struct {
+	type templateList struct {
 		Body struct {
 			Templates []TemplateOut `json:"templates"`
 		}
 	}
 	register(a, h, op(http.MethodGet, "/v1/templates", "Texts and their variables", auth.ReadTemplate),
-		func(context.Context, *struct{}) (*list, error) {
-			out := &list{}
+		func(context.Context, *struct{}) (*templateList, error) {
+			out := &templateList{}
 			for _, name := range a.Templates.Names() {
 				t, _ := a.Templates.Get(name)
 				row := TemplateOut{Name: t.Name, Category: t.Category, Version: t.Version, Content: t.Content, Variables: []string{}}

@@ -1,21 +1,40 @@
-.PHONY: help build test fuzz bench clean
+.PHONY: help run build test lint fuzz bench fence kill clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-build: ## build everything
-	go build ./...
+run: bin/heed ## build, start the demo (sandbox, sample practice), print the links to try
+	bin/heed demo
 
-test: ## gofmt, vet, and every test with the race detector, on real PostgreSQL and Redis
-	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
+build: bin/heed ## build the one binary, bin/heed
+
+bin/heed: $(shell find . -name '*.go' -not -path './.bin/*') $(shell find . -path ./.bin -prune -o \( -name '*.sql' -o -name '*.html' -o -name '*.css' -o -name '*.txt' -o -name '*.csv' \) -print) go.mod go.sum
+	CGO_ENABLED=0 go build -trimpath -o bin/heed ./cmd/heed
+
+test: lint ## every check and every test with the race detector, on real PostgreSQL, Redis and Chromium
+	.ci/services go test -race -timeout 15m ./...
+
+GOLANGCI := .bin/golangci-lint-v2.15.0
+lint: $(GOLANGCI) ## gofmt, go vet, and the linters of .golangci.yml
+	@unformatted=$$(gofmt -l cmd gateway channels preferences templates config); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
 	go vet ./...
-	.ci/services go test -race -timeout 10m ./...
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI): # built from source, pinned; go.mod stays free of it
+	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv .bin/golangci-lint $@
 
 fuzz: ## a short run of every fuzz target
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$t/*_test.go | sed 's/func //'); do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s ./$$t || exit 1; done; done
 
-bench: ## benchmarks: compare figures of one run only
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## benchmarks, on real PostgreSQL and Redis: compare figures of one run only
+	.ci/services go test -run '^$$' -bench . -benchmem ./...
+
+fence: ## the fence test at its full size: 100,000 messages, STOPs aimed at the claim
+	.ci/services go test ./cmd/heed -run TestFence -timeout 60m -v -fence.messages 100000
+
+kill: ## the kill test at its full size: 500 kills
+	.ci/services go test ./cmd/heed -run TestKilled -timeout 60m -v -kills 500
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin .bin

@@ -178,14 +178,14 @@ func register[I, O any](a *API, h huma.API, o huma.Operation, handle func(contex
 	})
 }
 
-// page is the limit and the cursor of a list.
-type page struct {
+// Page is the limit and the cursor of a list.
+type Page struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	After string `query:"after" maxLength:"24" doc:"The next of the page before."`
 }
 
-// patientID reads the practice's id from the path.
-type patientPath struct {
+// PatientPath is a path with the practice's id; exported, or huma passes it over.
+type PatientPath struct {
 	ID string `path:"id" minLength:"1" maxLength:"128"`
 }
 

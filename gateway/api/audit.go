@@ -29,7 +29,7 @@ func (a *API) audit(h huma.API) {
 		}
 	}
 	register(a, h, op(http.MethodGet, "/v1/audit", "Who did what, oldest first", auth.ReadAudit),
-		func(ctx context.Context, in *struct{ page }) (*auditList, error) {
+		func(ctx context.Context, in *struct{ Page }) (*auditList, error) {
 			after, err := cursor(in.After)
 			if err != nil {
 				return nil, err

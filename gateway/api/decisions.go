@@ -17,14 +17,14 @@ import (
 
 // DecisionIn asks whether a message may go, without sending it.
 type DecisionIn struct {
-	Patient   string             `json:"patient" minLength:"1" maxLength:"128"`
-	Category  string             `json:"category" maxLength:"64"`
-	Channels  []channels.Channel `json:"channels,omitempty" maxItems:"3" nullable:"false"`
-	Template  string             `json:"template,omitempty" maxLength:"64"`
-	At        time.Time          `json:"at,omitempty" doc:"Stands in for the clock."`
-	SendAt    time.Time          `json:"send_at,omitempty"`
-	ExpiresAt time.Time          `json:"expires_at,omitempty"`
-	Urgent    bool               `json:"urgent,omitempty"`
+	Patient   string    `json:"patient" minLength:"1" maxLength:"128"`
+	Category  string    `json:"category" maxLength:"64"`
+	Channels  []string  `json:"channels,omitempty" maxItems:"3" nullable:"false" enum:"sms,voice,email"`
+	Template  string    `json:"template,omitempty" maxLength:"64"`
+	At        time.Time `json:"at,omitempty" doc:"Stands in for the clock."`
+	SendAt    time.Time `json:"send_at,omitempty"`
+	ExpiresAt time.Time `json:"expires_at,omitempty"`
+	Urgent    bool      `json:"urgent,omitempty"`
 }
 
 // DecisionOut is a decision with its whole reasoning.
@@ -65,7 +65,7 @@ func (a *API) decisions(h huma.API) {
 				return nil, err
 			}
 			d, err := a.Dispatcher.DryRun(ctx, dispatch.Ask{
-				Patient: id, Category: b.Category, Template: b.Template, Channels: b.Channels, At: b.At, SendAt: b.SendAt, Expires: b.ExpiresAt, Urgent: b.Urgent,
+				Patient: id, Category: b.Category, Template: b.Template, Channels: channelsOf(b.Channels), At: b.At, SendAt: b.SendAt, Expires: b.ExpiresAt, Urgent: b.Urgent,
 			})
 			if err != nil {
 				return nil, err
@@ -104,6 +104,25 @@ func (a *API) decision(ctx context.Context, d dispatch.Answer) (DecisionOut, err
 		out.Considered = append(out.Considered, row)
 	}
 	return out, nil
+}
+
+// channelsOf reads channels that the schema has checked.
+func channelsOf(names []string) []channels.Channel {
+	var list []channels.Channel
+	for _, name := range names {
+		if ch, err := channels.ParseChannel(name); err == nil {
+			list = append(list, ch)
+		}
+	}
+	return list
+}
+
+func namesOf(list []channels.Channel) []string {
+	names := []string{}
+	for _, ch := range list {
+		names = append(names, ch.String())
+	}
+	return names
 }
 
 func instant(t time.Time) *time.Time {

@@ -48,7 +48,7 @@ func created(id int64, err error) (*idOut, error) {
 func (a *API) instructions(h huma.API) {
 	register(a, h, op(http.MethodPut, "/v1/patients/{id}/confidential-communication", "Put a confidential communication instruction in force", auth.WritePatient),
 		func(ctx context.Context, in *struct {
-			patientPath
+			PatientPath
 			Body ConfidentialIn
 		}) (*preferencesOut, error) {
 			id, err := a.patientID(ctx, in.ID)
@@ -65,7 +65,7 @@ func (a *API) instructions(h huma.API) {
 			return a.preferencesOf(ctx, id)
 		})
 	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/confidential-communication", "End the instruction", auth.WritePatient),
-		func(ctx context.Context, in *patientPath) (*struct{}, error) {
+		func(ctx context.Context, in *PatientPath) (*struct{}, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -94,13 +94,13 @@ func (a *API) ways(in []WayIn) ([]intake.Way, error) {
 	return list, wrong.Or()
 }
 
-type itemPath struct {
-	patientPath
+type ItemPath struct {
+	PatientPath
 	Item string `path:"item" pattern:"^[0-9]{1,19}$"`
 }
 
 // end runs one of the calls that end an item of a patient.
-func (a *API) end(ctx context.Context, in *itemPath, end func(context.Context, string, int64, int64) error) (*struct{}, error) {
+func (a *API) end(ctx context.Context, in *ItemPath, end func(context.Context, string, int64, int64) error) (*struct{}, error) {
 	id, err := a.patientID(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (a *API) end(ctx context.Context, in *itemPath, end func(context.Context, s
 func (a *API) restrictions(h huma.API) {
 	register(a, h, op(http.MethodPost, "/v1/patients/{id}/restrictions", "Record a restriction the practice agreed to", auth.Restrict),
 		func(ctx context.Context, in *struct {
-			patientPath
+			PatientPath
 			Body struct {
 				Category string `json:"category,omitempty" maxLength:"64"`
 				Purpose  string `json:"purpose,omitempty" enum:"treatment,payment,operations,legal,marketing"`
@@ -129,7 +129,7 @@ func (a *API) restrictions(h huma.API) {
 			return created(a.Intake.Restrict(ctx, caller(ctx).Name, id, in.Body.Category, in.Body.Purpose, in.Body.Note))
 		})
 	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/restrictions/{item}", "End a restriction", auth.Restrict),
-		func(ctx context.Context, in *itemPath) (*struct{}, error) {
+		func(ctx context.Context, in *ItemPath) (*struct{}, error) {
 			return a.end(ctx, in, a.Intake.EndRestriction)
 		})
 }
@@ -137,7 +137,7 @@ func (a *API) restrictions(h huma.API) {
 func (a *API) authorizations(h huma.API) {
 	register(a, h, op(http.MethodPost, "/v1/patients/{id}/authorizations", "Record a signed authorization", auth.WritePatient),
 		func(ctx context.Context, in *struct {
-			patientPath
+			PatientPath
 			Body struct {
 				Category  string         `json:"category" maxLength:"64"`
 				SignedOn  string         `json:"signed_on" format:"date"`
@@ -159,7 +159,7 @@ func (a *API) authorizations(h huma.API) {
 			return created(a.Intake.Authorize(ctx, caller(ctx).Name, id, auth, evidence(in.Body.Evidence)))
 		})
 	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/authorizations/{item}", "Revoke an authorization", auth.WritePatient),
-		func(ctx context.Context, in *itemPath) (*struct{}, error) {
+		func(ctx context.Context, in *ItemPath) (*struct{}, error) {
 			return a.end(ctx, in, a.Intake.EndAuthorization)
 		})
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/auth"
 	"harmonize.care/heed/gateway/dispatch"
@@ -24,16 +23,16 @@ const maxMessages = 1000
 
 // MessageIn asks for one message.
 type MessageIn struct {
-	Patient   string             `json:"patient" minLength:"1" maxLength:"128"`
-	Category  string             `json:"category" maxLength:"64"`
-	Template  string             `json:"template" maxLength:"64"`
-	Variables map[string]string  `json:"variables,omitempty"`
-	Channels  []channels.Channel `json:"channels,omitempty" maxItems:"3" nullable:"false"`
-	SendAt    time.Time          `json:"send_at,omitempty"`
-	ExpiresAt time.Time          `json:"expires_at,omitempty" doc:"Without it, the template's appointment time."`
-	Urgent    bool               `json:"urgent,omitempty"`
-	Reference string             `json:"reference,omitempty" maxLength:"200" doc:"An appointment's id: everything that waits for it can be cancelled together."`
-	Override  *OverrideIn        `json:"override,omitempty"`
+	Patient   string            `json:"patient" minLength:"1" maxLength:"128"`
+	Category  string            `json:"category" maxLength:"64"`
+	Template  string            `json:"template" maxLength:"64"`
+	Variables map[string]string `json:"variables,omitempty"`
+	Channels  []string          `json:"channels,omitempty" maxItems:"3" nullable:"false" enum:"sms,voice,email"`
+	SendAt    time.Time         `json:"send_at,omitempty"`
+	ExpiresAt time.Time         `json:"expires_at,omitempty" doc:"Without it, the template's appointment time."`
+	Urgent    bool              `json:"urgent,omitempty"`
+	Reference string            `json:"reference,omitempty" maxLength:"200" doc:"An appointment's id: everything that waits for it can be cancelled together."`
+	Override  *OverrideIn       `json:"override,omitempty"`
 }
 
 // OverrideIn is a staff override: it passes channel_declined, quiet_hours and
@@ -138,7 +137,7 @@ func (a *API) request(ctx context.Context, schemas huma.Registry, raw json.RawMe
 		return dispatch.Request{}, problem(http.StatusUnprocessableEntity, "invalid", "A field has the wrong form; times are RFC 3339.")
 	}
 	r := dispatch.Request{
-		Patient: in.Patient, Category: in.Category, Template: in.Template, Variables: in.Variables, Channels: in.Channels,
+		Patient: in.Patient, Category: in.Category, Template: in.Template, Variables: in.Variables, Channels: channelsOf(in.Channels),
 		SendAt: in.SendAt, Expires: in.ExpiresAt, Urgent: in.Urgent, Reference: in.Reference,
 	}
 	if in.Override != nil {
@@ -220,11 +219,11 @@ type messageList struct {
 	}
 }
 
-type messagePath struct {
+type MessagePath struct {
 	ID string `path:"id" maxLength:"24"`
 }
 
-func (p messagePath) id() (int64, error) {
+func (p MessagePath) id() (int64, error) {
 	id, err := strconv.ParseInt(p.ID, 10, 64)
 	if err != nil {
 		return 0, gateway.ErrNotFound
@@ -234,10 +233,10 @@ func (p messagePath) id() (int64, error) {
 
 func (a *API) messageCalls(h huma.API) {
 	register(a, h, op(http.MethodGet, "/v1/messages/{id}", "Read a message with its attempts and events", auth.ReadMessage),
-		func(ctx context.Context, in *messagePath) (*messageOut, error) { return a.message(ctx, *in) })
+		func(ctx context.Context, in *MessagePath) (*messageOut, error) { return a.message(ctx, *in) })
 	register(a, h, op(http.MethodPatch, "/v1/messages/{id}", "Move a message that still waits", auth.SendMessage),
 		func(ctx context.Context, in *struct {
-			messagePath
+			MessagePath
 			Body struct {
 				SendAt    time.Time `json:"send_at,omitempty"`
 				ExpiresAt time.Time `json:"expires_at,omitempty"`
@@ -250,10 +249,10 @@ func (a *API) messageCalls(h huma.API) {
 			if err := a.Dispatcher.Move(ctx, caller(ctx).Name, id, in.Body.SendAt, in.Body.ExpiresAt); err != nil {
 				return nil, err
 			}
-			return a.message(ctx, in.messagePath)
+			return a.message(ctx, in.MessagePath)
 		})
 	register(a, h, op(http.MethodDelete, "/v1/messages/{id}", "Cancel a message that still waits", auth.SendMessage),
-		func(ctx context.Context, in *messagePath) (*messageOut, error) {
+		func(ctx context.Context, in *MessagePath) (*messageOut, error) {
 			id, err := in.id()
 			if err != nil {
 				return nil, err
@@ -279,25 +278,25 @@ func (a *API) messageCalls(h huma.API) {
 		})
 	register(a, h, op(http.MethodGet, "/v1/messages", "List messages by reference", auth.ReadMessage),
 		func(ctx context.Context, in *struct {
-			page
+			Page
 			Reference string `query:"reference" required:"true" minLength:"1" maxLength:"200"`
 		}) (*messageList, error) {
-			return a.list(ctx, gateway.MessageFilter{Reference: in.Reference}, in.page)
+			return a.list(ctx, gateway.MessageFilter{Reference: in.Reference}, in.Page)
 		})
 	register(a, h, op(http.MethodGet, "/v1/patients/{id}/messages", "Everything sent or held back, and why", auth.ReadMessage),
 		func(ctx context.Context, in *struct {
-			patientPath
-			page
+			PatientPath
+			Page
 		}) (*messageList, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
-			return a.list(ctx, gateway.MessageFilter{Patient: id}, in.page)
+			return a.list(ctx, gateway.MessageFilter{Patient: id}, in.Page)
 		})
 }
 
-func (a *API) list(ctx context.Context, f gateway.MessageFilter, p page) (*messageList, error) {
+func (a *API) list(ctx context.Context, f gateway.MessageFilter, p Page) (*messageList, error) {
 	var err error
 	if f.After, err = cursor(p.After); err != nil {
 		return nil, err
@@ -322,7 +321,7 @@ func (a *API) list(ctx context.Context, f gateway.MessageFilter, p page) (*messa
 	return out, nil
 }
 
-func (a *API) message(ctx context.Context, p messagePath) (*messageOut, error) {
+func (a *API) message(ctx context.Context, p MessagePath) (*messageOut, error) {
 	id, err := p.id()
 	if err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ type patientOut struct{ Body PatientOut }
 func (a *API) patients(h huma.API) {
 	register(a, h, op(http.MethodPut, "/v1/patients/{id}", "Create or replace a contact record", auth.WritePatient),
 		func(ctx context.Context, in *struct {
-			patientPath
+			PatientPath
 			Body PatientIn
 		}) (*patientOut, error) {
 			contact, err := a.contact(in.Body)
@@ -89,7 +89,7 @@ func (a *API) patients(h huma.API) {
 			return a.patient(ctx, out.Patient)
 		})
 	register(a, h, op(http.MethodGet, "/v1/patients/{id}", "Read a contact record", auth.ReadPatient),
-		func(ctx context.Context, in *patientPath) (*patientOut, error) {
+		func(ctx context.Context, in *PatientPath) (*patientOut, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -98,7 +98,7 @@ func (a *API) patients(h huma.API) {
 		})
 	register(a, h, op(http.MethodDelete, "/v1/patients/{id}", "Erase a patient; stops stay as keyed hashes", auth.ErasePatient),
 		func(ctx context.Context, in *struct {
-			patientPath
+			PatientPath
 			Body struct {
 				Reason string `json:"reason" enum:"minor,request"`
 			}
@@ -218,8 +218,8 @@ type ledgerOut struct {
 func (a *API) ledger(h huma.API) {
 	register(a, h, op(http.MethodGet, "/v1/patients/{id}/ledger", "Every consent event of a patient", auth.ReadLedger),
 		func(ctx context.Context, in *struct {
-			patientPath
-			page
+			PatientPath
+			Page
 		}) (*ledgerOut, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {

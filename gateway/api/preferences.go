@@ -28,8 +28,8 @@ type ChoiceIn struct {
 
 // CareIn is how essential messages are to come.
 type CareIn struct {
-	Order    []channels.Channel `json:"order" nullable:"false" required:"false" maxItems:"3"`
-	Declined []channels.Channel `json:"declined" nullable:"false" required:"false" maxItems:"3"`
+	Order    []string `json:"order" nullable:"false" required:"false" maxItems:"3" enum:"sms,voice,email"`
+	Declined []string `json:"declined" nullable:"false" required:"false" maxItems:"3" enum:"sms,voice,email"`
 }
 
 // ConsentIn sets the consent on one address.
@@ -96,7 +96,7 @@ type preferencesOut struct{ Body PreferencesOut }
 
 func (a *API) preferences(h huma.API) {
 	register(a, h, op(http.MethodGet, "/v1/patients/{id}/preferences", "What is in force", auth.ReadPatient),
-		func(ctx context.Context, in *patientPath) (*preferencesOut, error) {
+		func(ctx context.Context, in *PatientPath) (*preferencesOut, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -105,7 +105,7 @@ func (a *API) preferences(h huma.API) {
 		})
 	register(a, h, op(http.MethodPost, "/v1/patients/{id}/preferences", "Record what a patient said", auth.WritePatient),
 		func(ctx context.Context, in *struct {
-			patientPath
+			PatientPath
 			Body PreferencesIn
 		}) (*preferencesOut, error) {
 			id, err := a.patientID(ctx, in.ID)
@@ -132,7 +132,7 @@ func (a *API) said(in PreferencesIn) (intake.Said, error) {
 		})
 	}
 	if in.CareChannels != nil {
-		said.CareChannels = &preferences.CareChannels{Order: in.CareChannels.Order, Declined: in.CareChannels.Declined}
+		said.CareChannels = &preferences.CareChannels{Order: channelsOf(in.CareChannels.Order), Declined: channelsOf(in.CareChannels.Declined)}
 	}
 	var wrong gateway.Invalid
 	address := func(field, text string) string {
@@ -181,7 +181,7 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 	s := p.Snapshot
 	out := PreferencesOut{
 		Version: s.Version, Choices: []ChoiceOut{}, Stops: stopsOf(p), Restrictions: []RestrictionOut{}, Authorizations: []AuthorizationOut{},
-		CareChannels:  CareIn{Order: append([]channels.Channel{}, s.Care.Order...), Declined: append([]channels.Channel{}, s.Care.Declined...)},
+		CareChannels:  CareIn{Order: namesOf(s.Care.Order), Declined: namesOf(s.Care.Declined)},
 		UnencryptedOK: s.UnencryptedOK,
 	}
 	for _, c := range s.Choices {

@@ -45,7 +45,7 @@ type taskOut struct{ Body TaskOut }
 func (a *API) tasks(h huma.API) {
 	register(a, h, op(http.MethodGet, "/v1/tasks", "The staff's worklist", auth.WorkTasks),
 		func(ctx context.Context, in *struct {
-			page
+			Page
 			Kind    string `query:"kind" maxLength:"40"`
 			Patient string `query:"patient" maxLength:"128"`
 			Done    bool   `query:"done"`
@@ -64,7 +64,7 @@ func (a *API) tasks(h huma.API) {
 		})
 	register(a, h, op(http.MethodPost, "/v1/tasks/{id}/done", "Close a task, saying what came of it", auth.WorkTasks),
 		func(ctx context.Context, in *struct {
-			messagePath
+			MessagePath
 			Body struct {
 				Outcome string `json:"outcome" minLength:"1" maxLength:"2000"`
 			}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/channels/phone"
+	"harmonize.care/heed/channels/sandbox"
+	"harmonize.care/heed/config"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/dispatch"
+	"harmonize.care/heed/gateway/intake"
+	"harmonize.care/heed/gateway/jobs"
+	"harmonize.care/heed/gateway/store"
+	"harmonize.care/heed/preferences"
+	"harmonize.care/heed/preferences/cache"
+	"harmonize.care/heed/preferences/link"
+	"harmonize.care/heed/preferences/policy"
+	"harmonize.care/heed/templates"
+)
+
+// house is the gateway put together: what `heed serve` runs, and what the other
+// commands use to speak to the same database by the same rules.
+type house struct {
+	cfg        *config.Config
+	log        *slog.Logger
+	hostClock  func() time.Time
+	now        func() time.Time // the host's clock, moved in the sandbox
+	ids        *gateway.IDs
+	db         *store.DB
+	policy     *policy.Policy
+	templates  *templates.Set
+	identity   templates.Identity
+	redis      *cache.Redis // nil: the in-process cache
+	cache      gateway.Cache
+	fence      *gateway.Fence
+	intake     *intake.Service
+	dispatcher *dispatch.Dispatcher
+	links      *link.Links
+	bell       *jobs.Bell
+	carriers   carriers
+	clock      *sandbox.Clock    // nil in live mode
+	signing    *ecdsa.PrivateKey // what the sandbox signs its mail events with; nil in live mode
+}
+
+// memoryCache and cacheExpiry bound the cache: a million patients are some 150 MB.
+const (
+	memoryCache = 200_000
+	cacheExpiry = 10 * time.Minute
+)
+
+// openHouse puts the gateway together. base is where the sandbox answers, "" when
+// nothing is sent by this process. ready says why nothing may be claimed, or nil.
+func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base string, ready func() error) (_ *house, err error) {
+	h := &house{cfg: cfg, log: log, hostClock: time.Now, now: time.Now, templates: templates.Builtin(), bell: jobs.NewBell()}
+	if cfg.Providers.Mode == config.Sandbox {
+		h.clock = sandbox.NewClock(time.Now)
+		h.now = h.clock.Now
+		if h.signing, err = signingKey(cfg); err != nil {
+			return nil, err
+		}
+	}
+	h.ids = &gateway.IDs{Now: h.now, Rand: random}
+	if h.policy, err = loadPolicy(cfg.Policy.File); err != nil {
+		return nil, err
+	}
+	if err := cfg.CheckPrograms(programsOf(h.policy)); err != nil {
+		return nil, err
+	}
+	secret, err := config.Secret(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if h.links, err = link.New(cfg.HTTP.PublicURL, secret, previous(cfg)...); err != nil {
+		return nil, err
+	}
+	if h.carriers, err = openCarriers(cfg, base); err != nil {
+		return nil, err
+	}
+	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New}); err != nil {
+		return nil, err
+	}
+	if err := h.furnish(ctx, ready); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+// furnish puts in what needs the database.
+func (h *house) furnish(ctx context.Context, ready func() error) error {
+	if err := h.openCache(); err != nil {
+		return err
+	}
+	if err := h.keepPolicy(ctx); err != nil {
+		return err
+	}
+	h.identity = identityOf(h.cfg)
+	if err := h.checkTexts(); err != nil {
+		return err
+	}
+	h.fence = &gateway.Fence{Store: h.db, Now: h.now, Lease: h.cfg.Sending.Lease, Pause: pause}
+	h.intake = &intake.Service{
+		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
+		Senders: sendersOf(h.cfg), ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
+	}
+	h.dispatcher = &dispatch.Dispatcher{
+		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.templates, Identity: h.identity,
+		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Zones: preferences.ZonesFingerprint(),
+		Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring, Ready: ready,
+		Fault: func(err error) {
+			h.log.Error("what became of a call could not be kept; the sweep will find it", "error", err)
+		},
+		Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
+	}
+	return nil
+}
+
+// checkTexts holds every text, with the practice's own names in it, against the
+// policy in force: what would be held back at its time is told at the start.
+func (h *house) checkTexts() error {
+	errs := []error{h.identity.Check(), h.identity.CheckLinks(h.cfg.HTTP.PublicURL)}
+	for _, name := range h.templates.Names() {
+		t, _ := h.templates.Get(name)
+		var held templates.Category // an answer belongs to none
+		if t.Category != "" {
+			cat, ok := h.policy.Category(t.Category)
+			if !ok {
+				continue // a policy without this category sends none of it
+			}
+			held = templates.Category{Name: cat.Name, Essential: cat.Class == policy.Essential, Content: cat.Content.String()}
+		}
+		if err := t.Lint(held); err != nil {
+			errs = append(errs, fmt.Errorf("the text %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (h *house) openCache() error {
+	if h.cfg.Redis.URL == "" {
+		h.cache = cache.NewMemory(memoryCache, cacheExpiry)
+		return nil
+	}
+	var err error
+	if h.redis, err = cache.NewRedis(cache.RedisOptions{URL: h.cfg.Redis.URL, Expiry: cacheExpiry}); err != nil {
+		return err
+	}
+	h.cache = h.redis
+	return nil
+}
+
+func (h *house) close() error {
+	var errs []error
+	if h.redis != nil {
+		errs = append(errs, h.redis.Close())
+	}
+	return errors.Join(append(errs, h.db.Close())...)
+}
+
+// pause is a short look away between two looks at the leases of other replicas.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(2 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func random() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails: it ends the process instead
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func previous(cfg *config.Config) [][]byte {
+	var list [][]byte
+	for _, secret := range cfg.Keys.Previous {
+		list = append(list, []byte(secret))
+	}
+	return list
+}
+
+func identityOf(cfg *config.Config) templates.Identity {
+	p := cfg.Practice
+	return templates.Identity{
+		Name: p.Name, DiscreetName: p.DiscreetName, Phone: p.Phone, OptOutPhone: p.OptOutPhone, PostalAddress: p.PostalAddress,
+		CrisisText: p.CrisisText, TimeZone: p.TimeZone,
+	}
+}
+
+// sendersOf gives the programs that share each of our numbers: a STOP to a shared
+// number stops them all.
+func sendersOf(cfg *config.Config) map[string][]channels.Program {
+	senders := map[string][]channels.Program{}
+	for _, program := range channels.Programs {
+		if number := cfg.Programs[program].SMSFrom; number != "" {
+			senders[number] = append(senders[number], program)
+		}
+	}
+	return senders
+}
+
+// patientID finds a patient by the practice's id, or says so in words.
+func (h *house) patientID(ctx context.Context, ref string) (int64, error) {
+	id, err := h.db.PatientID(ctx, ref)
+	if errors.Is(err, gateway.ErrNotFound) {
+		return 0, fmt.Errorf("no patient has this id; `heed import patients` or PUT /v1/patients/{id} puts one on file")
+	}
+	return id, err
+}
+
+// How callers' numbers and mailboxes are read, everywhere alike.
+var (
+	parsePhone   = phone.Parse
+	parseMailbox = phone.ParseMailbox
+)

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	// progressbar: how far a long file is, on a terminal.
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"harmonize.care/heed/gateway/imports"
+)
+
+func importCommand(c *command) *cobra.Command {
+	cmd := &cobra.Command{Use: "import", Short: "Take a practice's export in: it only tightens, and a second run changes nothing"}
+	cmd.AddCommand(
+		importOne(c, "patients FILE", "Contact records, flags and confidential notes", imports.Patients, imports.PatientFields()),
+		importOne(c, "appointments FILE", "Appointments: reminders at the policy's offsets, moved and cancelled with them", imports.Appointments, imports.AppointmentFields()),
+	)
+	return cmd
+}
+
+type importFunc func(context.Context, io.Reader, imports.Options) (imports.Report, error)
+
+func importOne(c *command, use, short string, run importFunc, fields []string) *cobra.Command {
+	var columns map[string]string
+	var all bool
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		Long: short + ".\nUsual column names are recognised. --map names others: --map 'Pt No=id'.\nFields: " + strings.Join(fields, ", ") + ".",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return c.inHouse(cmd.Context(), func(h *house) error {
+				o := h.importOptions(columns)
+				bar := c.progress(&o)
+				report, err := run(cmd.Context(), f, o)
+				bar()
+				if told := c.answer(report, func(w io.Writer) { writeReport(w, report, all) }); err == nil {
+					err = told
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringToStringVar(&columns, "map", nil, "a column of the file and the field it holds, COLUMN=FIELD")
+	cmd.Flags().BoolVar(&all, "all", false, "list every row, also those without a note")
+	return cmd
+}
+
+// progress shows a bar on a terminal, and nothing elsewhere. It gives what ends it.
+func (c *command) progress(o *imports.Options) func() {
+	file, ok := c.err.(*os.File)
+	if !ok || c.asJSON {
+		return func() {}
+	}
+	if info, err := file.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return func() {}
+	}
+	var bar *progressbar.ProgressBar
+	o.Progress = func(done, total int64) {
+		if bar == nil {
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(file), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
+		}
+		_ = bar.Set64(done) // a bar that cannot be drawn stops nothing
+	}
+	return func() {
+		if bar != nil {
+			_ = bar.Finish() // a bar that cannot be drawn stops nothing
+		}
+	}
+}
+
+func (h *house) importOptions(columns map[string]string) imports.Options {
+	return imports.Options{
+		Intake: h.intake, Dispatcher: h.dispatcher, Actor: "import", ParsePhone: parsePhone, ParseMailbox: parseMailbox,
+		Columns: columns, Zone: h.practiceZone(),
+	}
+}
+
+// writeReport tells every row that has a note, and the sums. Rows are told by their
+// line in the file: never by what stands there.
+func writeReport(w io.Writer, r imports.Report, all bool) {
+	for _, row := range r.Rows {
+		if len(row.Notes) == 0 && all {
+			fmt.Fprintf(w, "line %d: %s\n", row.Line, row.Outcome)
+		}
+		for _, note := range row.Notes {
+			where := note.Field
+			if where != "" {
+				where += ": "
+			}
+			fmt.Fprintf(w, "line %d: %s. %s%s\n", row.Line, row.Outcome, where, note.Why)
+		}
+	}
+	var sums []string
+	for _, outcome := range imports.Outcomes {
+		if n := r.Counts[outcome]; n > 0 {
+			sums = append(sums, fmt.Sprintf("%d %s", n, outcome))
+		}
+	}
+	fmt.Fprintf(w, "%d lines: %s.\n", r.Lines, strings.Join(sums, ", "))
+	if r.Minors > 0 {
+		fmt.Fprintf(w, "%d minors were refused and not stored.\n", r.Minors)
+	}
+	if r.Past > 0 {
+		fmt.Fprintf(w, "%d appointments have passed.\n", r.Past)
+	}
+	if len(r.Ignored) > 0 {
+		fmt.Fprintf(w, "Columns not used: %s.\n", strings.Join(r.Ignored, ", "))
+	}
+}

@@ -1,0 +1,319 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/dispatch"
+	"harmonize.care/heed/preferences"
+	"harmonize.care/heed/preferences/policy"
+)
+
+// asked are the flags that a message and a dry run share.
+type asked struct {
+	category, template, channels, sendAt, expires string
+	urgent                                        bool
+}
+
+func (a *asked) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&a.category, "category", "", "what kind of message it is (required)")
+	f.StringVar(&a.template, "template", "", "the text; default: the one named as the category")
+	f.StringVar(&a.channels, "channels", "", "narrow the ways: sms,email")
+	f.StringVar(&a.sendAt, "send-at", "", "when, RFC 3339; default: now")
+	f.StringVar(&a.expires, "expires-at", "", "until when it is of use, RFC 3339")
+	f.BoolVar(&a.urgent, "urgent", false, "do not wait for hours or caps (essential categories)")
+	_ = cmd.MarkFlagRequired("category") // it fails only for a flag that is not there
+}
+
+func (a *asked) ways() ([]channels.Channel, error) {
+	var list []channels.Channel
+	for name := range strings.SplitSeq(a.channels, ",") {
+		if name == "" {
+			continue
+		}
+		ch, err := channels.ParseChannel(strings.TrimSpace(name))
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--channels: %w", err)}
+		}
+		list = append(list, ch)
+	}
+	return list, nil
+}
+
+// moment reads a flag's time; "" is the zero time.
+func moment(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, usageError{fmt.Errorf("--%s: write a time as 2027-01-31T15:00:00-07:00", flag)}
+	}
+	return t, nil
+}
+
+func sendCommand(c *command) *cobra.Command {
+	a := &asked{}
+	var vars map[string]string
+	var reference, override string
+	cmd := &cobra.Command{
+		Use: "send PATIENT", Short: "Send, or schedule, one message to a patient", Args: cobra.ExactArgs(1),
+		Example: "  heed send 100001 --category follow_up --var text='Your letter is ready at the front desk.'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ways, err1 := a.ways()
+			sendAt, err2 := moment("send-at", a.sendAt)
+			expires, err3 := moment("expires-at", a.expires)
+			if err := errors.Join(err1, err2, err3); err != nil {
+				return usageError{err}
+			}
+			if a.template == "" {
+				a.template = a.category
+			}
+			return c.inHouse(cmd.Context(), func(h *house) error {
+				got, _, err := h.dispatcher.Accept(cmd.Context(), actor(), []dispatch.Request{{
+					Patient: args[0], Category: a.category, Template: a.template, Variables: vars, Channels: ways, SendAt: sendAt, Expires: expires,
+					Urgent: a.urgent, Reference: reference, Override: override,
+				}}, nil, nil)
+				if err == nil {
+					err = got[0].Err
+				}
+				if err != nil {
+					return inWords(err)
+				}
+				return c.tellSent(h, got[0])
+			})
+		},
+	}
+	a.flags(cmd)
+	cmd.Flags().StringToStringVar(&vars, "var", nil, "a variable of the text, NAME=VALUE")
+	cmd.Flags().StringVar(&reference, "reference", "", "an appointment's id: everything that waits for it can be cancelled together")
+	cmd.Flags().StringVar(&override, "override", "", "a written reason: passes declined channels, hours and caps for an essential message")
+	return cmd
+}
+
+func (c *command) tellSent(h *house, got dispatch.Accepted) error {
+	told := h.told(got.Decision.Decision)
+	err := c.answer(map[string]any{"id": strconv.FormatInt(got.ID, 10), "due_at": got.Due.UTC(), "decision": told}, func(w io.Writer) {
+		fmt.Fprintf(w, "message %d, due %s\n", got.ID, got.Due.Local().Format(time.RFC1123))
+		told.write(w)
+	})
+	if err == nil && (got.Decision.Outcome == policy.Suppress || got.Decision.Outcome == policy.NeedsStaff) {
+		err = errRefused
+	}
+	return err
+}
+
+// inWords says of a refusal what was wrong.
+func inWords(err error) error {
+	switch {
+	case errors.Is(err, gateway.ErrNotFound):
+		return errors.New("no patient has this id; `heed import patients` or PUT /v1/patients/{id} puts one on file")
+	case errors.Is(err, gateway.ErrStale):
+		return errors.New("it has changed meanwhile, or no longer waits; look again")
+	case errors.Is(err, gateway.ErrErased):
+		return errors.New("this patient was erased; the id is not used again")
+	}
+	return err
+}
+
+// decided is a decision told at the command line, without any address.
+type decided struct {
+	Outcome    string       `json:"outcome"`
+	Code       string       `json:"code,omitempty"`
+	Reason     string       `json:"reason"`
+	Channel    string       `json:"channel,omitempty"`
+	Content    string       `json:"content,omitempty"`
+	Discreet   bool         `json:"discreet,omitempty"`
+	Until      *time.Time   `json:"until,omitempty"`
+	Considered []considered `json:"considered"`
+	Policy     string       `json:"policy_version"`
+	Snapshot   int64        `json:"snapshot_version"`
+	At         time.Time    `json:"at"`
+}
+
+type considered struct {
+	Channel string     `json:"channel,omitempty"`
+	Address string     `json:"address_id,omitempty"`
+	Verdict string     `json:"verdict"`
+	Code    string     `json:"code,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
+	Until   *time.Time `json:"until,omitempty"`
+}
+
+func (h *house) told(d policy.Decision) decided {
+	out := decided{
+		Outcome: d.Outcome.String(), Code: string(d.Code), Reason: d.Code.Sentence(), Discreet: d.Discreet, Until: pointer(d.Until),
+		Policy: d.PolicyVersion, Snapshot: d.SnapshotVersion, At: d.At.UTC(), Considered: []considered{},
+	}
+	if d.Pair.Channel != 0 {
+		out.Channel, out.Content = d.Pair.Channel.String(), d.Form.String()
+	}
+	for _, c := range d.Considered {
+		row := considered{Verdict: c.Verdict.String(), Code: string(c.Code), Until: pointer(c.Until)}
+		if c.Pair.Channel != 0 {
+			row.Channel, row.Address = c.Pair.Channel.String(), strconv.FormatInt(c.Pair.Address, 10)
+		}
+		if c.Code != "" {
+			row.Reason = c.Code.Sentence()
+		}
+		out.Considered = append(out.Considered, row)
+	}
+	return out
+}
+
+func pointer(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+func (d decided) write(w io.Writer) {
+	fmt.Fprintf(w, "%s", d.Outcome)
+	if d.Channel != "" {
+		fmt.Fprintf(w, " by %s (%s)", d.Channel, d.Content)
+	}
+	if d.Until != nil {
+		fmt.Fprintf(w, " at %s", d.Until.Local().Format(time.RFC1123))
+	}
+	fmt.Fprintf(w, ". %s\n", d.Reason)
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, c := range d.Considered {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Channel, c.Verdict, c.Code, c.Reason)
+	}
+	_ = t.Flush() // the writer underneath says it at its own end
+}
+
+func decideCommand(c *command) *cobra.Command {
+	a := &asked{}
+	var at string
+	var replay int64
+	cmd := &cobra.Command{
+		Use: "decide PATIENT", Short: "Ask whether a message may go, by which way, and why; nothing is sent",
+		Long:    "Ask whether a message may go, by which way, and why; nothing is sent or kept.\nWith --replay ID the decisions of a message are made again from the facts that were kept.",
+		Example: "  heed decide 100001 --category marketing\n  heed decide --replay 713202455961600",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if replay != 0 {
+				return c.inHouse(cmd.Context(), func(h *house) error { return c.replay(cmd.Context(), h, replay) })
+			}
+			if len(args) != 1 || a.category == "" {
+				return usageError{errors.New("name a patient and a --category, or give --replay ID")}
+			}
+			ways, err1 := a.ways()
+			when, err2 := moment("at", at)
+			sendAt, err3 := moment("send-at", a.sendAt)
+			expires, err4 := moment("expires-at", a.expires)
+			if err := errors.Join(err1, err2, err3, err4); err != nil {
+				return usageError{err}
+			}
+			return c.inHouse(cmd.Context(), func(h *house) error {
+				id, err := h.db.PatientID(cmd.Context(), args[0])
+				if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+					return err
+				}
+				d, err := h.dispatcher.DryRun(cmd.Context(), dispatch.Ask{
+					Patient: id, Category: a.category, Template: a.template, Channels: ways, At: when, SendAt: sendAt, Expires: expires, Urgent: a.urgent,
+				})
+				if err != nil {
+					return inWords(err)
+				}
+				told := h.told(d.Decision)
+				if err := c.answer(told, told.write); err != nil {
+					return err
+				}
+				if d.Outcome == policy.Suppress || d.Outcome == policy.NeedsStaff {
+					return errRefused
+				}
+				return nil
+			})
+		},
+	}
+	a.flags(cmd)
+	delete(cmd.Flags().Lookup("category").Annotations, cobra.BashCompOneRequiredFlag)
+	cmd.Flags().StringVar(&at, "at", "", "a moment that stands in for the clock, RFC 3339")
+	cmd.Flags().Int64Var(&replay, "replay", 0, "a message's id: make its decisions again")
+	return cmd
+}
+
+// replayed is one kept decision, made again.
+type replayed struct {
+	ID       string  `json:"id"`
+	Decision decided `json:"decision"`
+	Same     bool    `json:"same"`
+	Again    decided `json:"again"`
+	Note     string  `json:"note,omitempty"`
+}
+
+// replay makes the kept decisions of a message again: the same facts and policy
+// give the same outcome, code and pairs.
+func (c *command) replay(ctx context.Context, h *house, message int64) error {
+	kept, err := h.db.Decisions(ctx, message, 0, 1000)
+	if err != nil {
+		return err
+	}
+	if len(kept) == 0 {
+		return errors.New("no decision was kept for this message: nothing was decided yet, or it is no message's id")
+	}
+	var list []replayed
+	differs := false
+	for _, record := range kept {
+		r, err := h.replayOne(ctx, record)
+		if err != nil {
+			return err
+		}
+		differs = differs || !r.Same
+		list = append(list, r)
+	}
+	if err := c.answer(list, func(w io.Writer) {
+		for _, r := range list {
+			fmt.Fprintf(w, "decision %s of %s: ", r.ID, r.Decision.At.Local().Format(time.RFC1123))
+			r.Decision.write(w)
+			if r.Same {
+				fmt.Fprintln(w, "  made again: the same.")
+			} else {
+				fmt.Fprint(w, "  made again, it differs: ")
+				r.Again.write(w)
+			}
+			if r.Note != "" {
+				fmt.Fprintln(w, "  "+r.Note)
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	if differs {
+		return errors.New("a decision differs from what was kept")
+	}
+	return nil
+}
+
+func (h *house) replayOne(ctx context.Context, record gateway.DecisionRecord) (replayed, error) {
+	var kept dispatch.Record
+	if err := json.Unmarshal(record.Body, &kept); err != nil {
+		return replayed{}, fmt.Errorf("decision %d cannot be read: %w", record.ID, err)
+	}
+	p, err := h.keptPolicy(ctx, kept.Decision.PolicyVersion)
+	if err != nil {
+		return replayed{}, fmt.Errorf("the policy %s of decision %d: %w", kept.Decision.PolicyVersion, record.ID, err)
+	}
+	again := p.Decide(kept.Snapshot, kept.Question)
+	out := replayed{ID: strconv.FormatInt(record.ID, 10), Decision: h.told(kept.Decision), Again: h.told(again), Same: policy.Same(kept.Decision, again)}
+	if zones := preferences.ZonesFingerprint(); kept.Zones != zones {
+		out.Note = "The time-zone database has changed since: hours may be judged differently."
+	}
+	return out, nil
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"harmonize.care/heed/channels/sandbox"
+	"harmonize.care/heed/config"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/api"
+	"harmonize.care/heed/gateway/jobs"
+	"harmonize.care/heed/gateway/observe"
+	"harmonize.care/heed/gateway/store"
+	"harmonize.care/heed/preferences/pages"
+)
+
+func serveCommand(c *command) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Run the gateway", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.config()
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, c.log(), func(*server) error { return nil })
+		},
+	}
+}
+
+// server is a running gateway.
+type server struct {
+	*house
+	listener net.Listener
+	vigil    *vigil
+	metrics  *observe.Metrics
+	sandbox  *sandbox.Sandbox // nil in live mode
+}
+
+// serve runs the gateway until the context is done. ready is called once it answers.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(*server) error) error {
+	listener, err := net.Listen("tcp", cfg.HTTP.Listen)
+	if err != nil {
+		return fmt.Errorf("http.listen: %w", err)
+	}
+	s := &server{listener: listener, vigil: newVigil(), metrics: observe.NewMetrics()}
+	if s.house, err = openHouse(ctx, cfg, log, s.loopback(), s.ready); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if cfg.Providers.Mode == config.Sandbox {
+		s.sandbox = s.openSandbox()
+		defer s.sandbox.Close()
+	}
+	return errors.Join(s.run(ctx, ready), s.close())
+}
+
+// loopback is our own address as this machine reaches it.
+func (s *server) loopback() string {
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// run serves, works and looks after things until the context is done, and then
+// ends in order: no new calls, no new claims, what is under way is recorded.
+func (s *server) run(ctx context.Context, ready func(*server) error) error {
+	work, stopWork := context.WithCancel(ctx)
+	defer stopWork()
+	river, err := s.openJobs(ctx)
+	if err != nil {
+		return err
+	}
+	s.db.Listen(s.fence.Revoke)
+	var loops sync.WaitGroup
+	loops.Go(func() { s.vigil.watch(work, s.look) })
+	for _, loop := range s.loops() {
+		loops.Go(func() { loop.Run(work) })
+	}
+	if err := river.Start(work); err != nil {
+		return err
+	}
+	web := s.web()
+	failed := make(chan error, 1)
+	go func() { failed <- s.listen(web) }()
+	s.log.Info("heed answers", "address", s.loopback(), "mode", s.cfg.Providers.Mode, "policy", s.policy.Version)
+	err = ready(s)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	err = errors.Join(err, web.Shutdown(end))
+	stopWork()
+	loops.Wait()
+	s.dispatcher.Drain()
+	return errors.Join(err, river.Stop(end))
+}
+
+func (s *server) listen(web *http.Server) error {
+	var err error
+	if cert := s.cfg.HTTP.TLS; cert.Cert != "" {
+		err = web.ServeTLS(s.listener, cert.Cert, cert.Key)
+	} else {
+		err = web.Serve(s.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// loops work the queues, each by itself so that none starves another, and sweep.
+func (s *server) loops() []jobs.Loop {
+	var list []jobs.Loop
+	for _, q := range gateway.Queues {
+		list = append(list, jobs.Loop{
+			Name: fmt.Sprintf("queue %d", q), Bell: s.bell, Interval: 200 * time.Millisecond, Log: s.log,
+			Work: func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) },
+		})
+	}
+	return append(list, jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep})
+}
+
+// web is the HTTP server: the API, the pages, the figures, and the sandbox.
+func (s *server) web() *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.api().Handler())
+	p := s.pages()
+	for _, path := range pages.Paths {
+		mux.Handle(path, p)
+	}
+	mux.Handle("GET /metrics", s.metrics.Endpoint())
+	s.figures()
+	if s.sandbox != nil {
+		mux.Handle(sandboxPath+"/", http.StripPrefix(sandboxPath, s.sandbox.Handler()))
+		mux.Handle("GET /{$}", http.RedirectHandler(sandboxPath+"/", http.StatusFound))
+	}
+	return &http.Server{
+		Handler: s.metrics.Handler(mux, s.log), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: tlsConfig(),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (s *server) api() *api.API {
+	return &api.API{
+		Store: s.db, Intake: s.intake, Dispatcher: s.dispatcher, Policy: s.policy, Templates: s.templates, Identity: s.identity,
+		Keys: s.db, Answers: s.db, AdminKey: s.cfg.Auth.AdminKey, Now: s.now, Log: s.log, PublicURL: strings.TrimSuffix(s.cfg.HTTP.PublicURL, "/"), Version: version(),
+		ParsePhone: parsePhone, ParseMailbox: parseMailbox, Ready: func(context.Context) error { return s.ready() },
+		Webhooks: map[string]api.Webhook{
+			"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
+			"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
+			"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
+		},
+	}
+}
+
+func (s *server) pages() http.Handler {
+	return pages.New(pages.Options{
+		Store: s.db, Intake: s.intake, Dispatcher: s.dispatcher, Policy: s.policy, Links: s.links, Identity: s.identity,
+		Now: s.now, Log: s.log, PublicURL: s.cfg.HTTP.PublicURL, Retention: days(s.cfg.Retention.ContentDays),
+	}).Handler()
+}
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
+
+// figures adds what the gateway itself can tell.
+func (s *server) figures() {
+	s.metrics.Gauge("heed_ready", "1 when messages may be claimed.", func() float64 {
+		if s.ready() != nil {
+			return 0
+		}
+		return 1
+	})
+	if s.redis != nil {
+		stats := s.redis.Stats
+		s.metrics.Counter("heed_cache_hits_total", "Snapshots found in Redis.", func() float64 { return float64(stats().Hits) })
+		s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in Redis.", func() float64 { return float64(stats().Misses) })
+		s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(stats().Errors) })
+	}
+	s.metrics.Gauge("heed_tasks_open", "Tasks that wait for a person, at most 500.", func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		open, err := s.db.Tasks(ctx, gateway.TaskFilter{Limit: 500})
+		if err != nil {
+			return -1
+		}
+		return float64(len(open))
+	})
+}
+
+// retention of what no setting names: keys for twice their promise, providers'
+// event ids for longer than any of them repeats itself.
+var (
+	keepAnswers = 48 * time.Hour
+	keepSeen    = days(35)
+)
+
+func (s *server) openJobs(ctx context.Context) (*jobs.River, error) {
+	writer, postgres := s.db.SQL()
+	o := jobs.Options{DB: writer, Postgres: postgres, Log: quiet(s.log), Jobs: []jobs.Job{
+		{Name: "seal", Every: 30 * time.Second, Do: func(ctx context.Context) error { _, err := s.db.Seal(ctx); return err }},
+		{Name: "forget", Every: time.Hour, Do: func(ctx context.Context) error {
+			_, err := s.db.Forget(ctx, store.Retention{Content: days(s.cfg.Retention.ContentDays), Answers: keepAnswers, Seen: keepSeen})
+			return err
+		}},
+		{Name: "inbox", Every: 3 * time.Minute, Do: s.fetchMissed},
+	}}
+	if err := jobs.Migrate(ctx, o); err != nil {
+		return nil, err
+	}
+	return jobs.New(ctx, o)
+}

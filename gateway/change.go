@@ -9,7 +9,7 @@ import (
 )
 
 // Change is all that one step wants kept: in one transaction, all or none.
-// Only steps may be refused one by one (Kept.Refused), and a provider's event
+// Only steps may be refused one by one (Kept.Refused, unless Whole), and a provider's event
 // that was heard before makes the whole change nothing (Kept.Known).
 type Change struct {
 	At       time.Time
@@ -26,6 +26,9 @@ type Change struct {
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
+	// Whole refuses everything with ErrStale when a step is refused: the step says what
+	// the rest of the change is about.
+	Whole bool
 }
 
 // Seen is a provider's event id: kept once.

@@ -64,6 +64,7 @@ type Webhook struct {
 // Handler serves everything under /v1, /webhooks, /healthz, /readyz and /openapi.json.
 func (a *API) Handler() http.Handler {
 	huma.NewError = newProblem
+	huma.DefaultArrayNullable = false // our lists are never null
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Heed", a.Version)
 	config.DocsPath, config.SchemasPath = "", ""

@@ -29,9 +29,14 @@ type ConfidentialIn struct {
 	RequestedOn string  `json:"requested_on,omitempty" format:"date"`
 }
 
+// creates marks an operation that answers 201 with an id.
+func creates(o huma.Operation) huma.Operation {
+	o.DefaultStatus = http.StatusCreated
+	return o
+}
+
 type idOut struct {
-	Status int
-	Body   struct {
+	Body struct {
 		ID string `json:"id"`
 	}
 }
@@ -40,7 +45,7 @@ func created(id int64, err error) (*idOut, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &idOut{Status: http.StatusCreated}
+	out := &idOut{}
 	out.Body.ID = strconv.FormatInt(id, 10)
 	return out, nil
 }
@@ -113,7 +118,7 @@ func (a *API) end(ctx context.Context, in *ItemPath, end func(context.Context, s
 }
 
 func (a *API) restrictions(h huma.API) {
-	register(a, h, op(http.MethodPost, "/v1/patients/{id}/restrictions", "Record a restriction the practice agreed to", auth.Restrict),
+	register(a, h, creates(op(http.MethodPost, "/v1/patients/{id}/restrictions", "Record a restriction the practice agreed to", auth.Restrict)),
 		func(ctx context.Context, in *struct {
 			PatientPath
 			Body struct {
@@ -135,7 +140,7 @@ func (a *API) restrictions(h huma.API) {
 }
 
 func (a *API) authorizations(h huma.API) {
-	register(a, h, op(http.MethodPost, "/v1/patients/{id}/authorizations", "Record a signed authorization", auth.WritePatient),
+	register(a, h, creates(op(http.MethodPost, "/v1/patients/{id}/authorizations", "Record a signed authorization", auth.WritePatient)),
 		func(ctx context.Context, in *struct {
 			PatientPath
 			Body struct {

@@ -78,6 +78,7 @@ type messagesOut struct {
 func (a *API) messages(h huma.API) {
 	send := op(http.MethodPost, "/v1/messages", "Send, or schedule, one message or up to 1000", auth.SendMessage)
 	send.SkipValidateBody = true // each request is held to its schema by itself
+	send.DefaultStatus = http.StatusAccepted
 	register(a, h, send, func(ctx context.Context, in *struct {
 		Body oneOrMany
 	}) (*messagesOut, error) {
@@ -90,6 +91,7 @@ func (a *API) accept(ctx context.Context, schemas huma.Registry, body oneOrMany)
 	if len(body.list) == 0 || len(body.list) > maxMessages {
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", "Send one to a thousand messages in a call.")
 	}
+	var err error
 	requests := make([]dispatch.Request, len(body.list))
 	bad := make([]error, len(body.list))
 	var good []dispatch.Request
@@ -102,13 +104,14 @@ func (a *API) accept(ctx context.Context, schemas huma.Registry, body oneOrMany)
 	if body.one && bad[0] != nil {
 		return nil, bad[0]
 	}
+	var answer json.RawMessage
 	encode := func(list []dispatch.Accepted) (int, []byte) {
-		answer, _ := a.answer(ctx, body.one, bad, list)
-		return http.StatusAccepted, answer
+		answer, err = a.answer(ctx, body.one, bad, list)
+		return http.StatusAccepted, append(bytes.Clone(answer), '\n') // to the letter what goes out now
 	}
-	list, replayed, err := a.Dispatcher.Accept(ctx, caller(ctx).Name, good, gateway.KeyOf(ctx), encode)
-	if err != nil {
-		return nil, err
+	list, replayed, fault := a.Dispatcher.Accept(ctx, caller(ctx).Name, good, gateway.KeyOf(ctx), encode)
+	if fault != nil || err != nil {
+		return nil, errors.Join(fault, err)
 	}
 	if replayed != nil {
 		return nil, gateway.ErrReplayed
@@ -116,7 +119,9 @@ func (a *API) accept(ctx context.Context, schemas huma.Registry, body oneOrMany)
 	if body.one && list[0].Err != nil {
 		return nil, list[0].Err
 	}
-	answer, err := a.answer(ctx, body.one, bad, list)
+	if answer == nil { // without a key, nothing was kept with the messages
+		answer, err = a.answer(ctx, body.one, bad, list)
+	}
 	return &messagesOut{http.StatusAccepted, answer}, err
 }
 

@@ -23,8 +23,8 @@ type PatientIn struct {
 	BirthDate  string      `json:"birth_date" format:"date" doc:"YYYY-MM-DD. Required: the service is for adults."`
 	Locale     string      `json:"locale,omitempty" maxLength:"35" doc:"en or es; another language gets English."`
 	TimeZone   string      `json:"time_zone,omitempty" maxLength:"64" doc:"IANA."`
-	PostalCode string      `json:"postal_code,omitempty" maxLength:"10" pattern:"^[0-9]{5}(-?[0-9]{4})?$" patternDescription:"a ZIP code"`
-	State      string      `json:"state,omitempty" pattern:"^[A-Z]{2}$" patternDescription:"two capital letters"`
+	PostalCode string      `json:"postal_code,omitempty" maxLength:"10" pattern:"^[0-9]{5}(-?[0-9]{4})?$"`
+	State      string      `json:"state,omitempty" pattern:"^[A-Z]{2}$"`
 	Deceased   bool        `json:"deceased,omitempty"`
 	Addresses  []AddressIn `json:"addresses,omitempty" maxItems:"20" nullable:"false"`
 }

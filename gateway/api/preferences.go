@@ -54,7 +54,7 @@ type PreferencesOut struct {
 	Version        int64              `json:"version"`
 	Choices        []ChoiceOut        `json:"choices"`
 	CareChannels   CareIn             `json:"care_channels"`
-	Confidential   *ConfidentialOut   `json:"confidential"`
+	Confidential   *ConfidentialOut   `json:"confidential,omitempty" doc:"Absent when none is in force."`
 	Stops          []StopOut          `json:"stops"`
 	Restrictions   []RestrictionOut   `json:"restrictions"`
 	Authorizations []AuthorizationOut `json:"authorizations"`

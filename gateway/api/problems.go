@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -60,6 +61,9 @@ func newProblem(status int, detail string, errs ...error) huma.StatusError {
 	for _, err := range errs {
 		var d *huma.ErrorDetail
 		if errors.As(err, &d) {
+			if strings.HasPrefix(d.Message, "invalid character") || strings.HasPrefix(d.Message, "unexpected end of JSON") {
+				return problem(http.StatusBadRequest, "bad_request", "The body is not JSON.") // the parser's own words repeat what was sent
+			}
 			p.Errors = append(p.Errors, Field{Location: d.Location, Message: d.Message})
 		}
 	}

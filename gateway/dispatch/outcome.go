@@ -188,6 +188,9 @@ func (d *Dispatcher) foundAgain(ctx context.Context, m *gateway.Message, a *gate
 	return err
 }
 
+// tries is how often a receipt is judged again when its message moves meanwhile.
+const tries = 8
+
 // Delivery takes a provider's word on a message in. It may come early, late, twice
 // and out of order: it only moves things forward.
 func (d *Dispatcher) Delivery(ctx context.Context, source string, e channels.Delivery) error {
@@ -201,17 +204,17 @@ func (d *Dispatcher) Delivery(ctx context.Context, source string, e channels.Del
 	if err != nil {
 		return err
 	}
-	for range rounds {
+	for range tries {
 		m, err := d.Store.Message(ctx, a.Message)
 		if err != nil {
 			return err
 		}
-		kept, err := d.commitFacts(ctx, d.delivered(ctx, source, e, m, a))
-		if err != nil {
+		// Whole: a receipt that crosses our own record of the call is judged again, and must
+		// not count as heard before it took effect.
+		c := d.delivered(ctx, source, e, m, a)
+		c.Whole = true
+		if _, err = d.commitFacts(ctx, c); !errors.Is(err, gateway.ErrStale) {
 			return err
-		}
-		if kept.Known || kept.Refused[m.ID].Why == 0 {
-			return nil
 		}
 	}
 	return gateway.ErrStale

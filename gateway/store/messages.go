@@ -88,6 +88,9 @@ func (u *unit) steps() error {
 			return err
 		}
 	}
+	if u.c.Whole && len(u.refused) > 0 {
+		return gateway.ErrStale
+	}
 	if err := u.writeUsage(usage); err != nil {
 		return err
 	}

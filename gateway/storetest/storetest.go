@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"two workers, one claim":                          oneClaim,
 		"the last place under a cap is taken once":        capIsTakenOnce,
 		"an event is heard once":                          heardOnce,
+		"a refused step can refuse the whole":             refusedWhole,
 		"an idempotency key keeps its first answer":       firstAnswer,
 		"a second stop is not confirmed again":            confirmedOnce,
 		"words of a number are ordered by when they came": providersClock,
@@ -409,4 +410,26 @@ func noDeadlock(t *testing.T, b Bench) {
 		})
 	}
 	wg.Wait()
+}
+
+// refusedWhole: a receipt whose message has moved on meanwhile leaves nothing behind,
+// not even that it was heard.
+func refusedWhole(t *testing.T, b Bench) {
+	patient, _ := b.enrol(t, "p1", "+13035550111")
+	message := b.accept(t, patient)
+	receipt := gateway.Change{
+		Whole: true, Seen: &gateway.Seen{Source: "twilio", Event: "SM1:failed"},
+		Steps:   []gateway.Step{{Message: message, From: gateway.Sending, To: gateway.Waiting, Due: b.Now()}},
+		Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())},
+	}
+	if _, err := b.try(receipt); !errors.Is(err, gateway.ErrStale) {
+		t.Fatalf("a refused step kept the rest: %v", err)
+	}
+	if b.snapshot(t, patient).Addresses[0].Stops != 0 {
+		t.Error("a fact of a refused change was kept")
+	}
+	receipt.Steps[0].From = gateway.Waiting
+	if kept := b.commit(t, receipt); kept.Known || len(kept.Refused) > 0 {
+		t.Errorf("the same event, judged again: %+v", kept)
+	}
 }

@@ -34,7 +34,7 @@ func (a *Adapter) post(ctx context.Context, body []byte) (*rest.Response, *chann
 	way := &wire{}
 	req = req.WithContext(httptrace.WithClientTrace(ctx, way.trace()))
 	req.GetBody = way.guard(req.GetBody)
-	res, err := (&rest.Client{HTTPClient: a.http}).MakeRequest(req)
+	res, err := (&rest.Client{HTTPClient: a.http}).MakeRequest(req) //nolint:bodyclose // BuildResponse reads and closes it
 	if err != nil {
 		return nil, way.failed(err)
 	}

@@ -86,9 +86,9 @@ func (e event) verdict() (verdict, bool) {
 			v.code = "blocked"
 		}
 	case "dropped":
-		known := false
-		if v, known = drops[strings.ToLower(string(e.Reason))]; !known {
-			v = verdict{kind: channels.TryNever, code: "dropped"}
+		v = verdict{kind: channels.TryNever, code: "dropped"}
+		if why, known := drops[strings.ToLower(string(e.Reason))]; known {
+			v = why
 		}
 		v.status, ok = channels.Failed, true
 	}

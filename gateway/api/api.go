@@ -171,7 +171,8 @@ func register[I, O any](a *API, h huma.API, o huma.Operation, handle func(contex
 			return out, nil
 		}
 		told := failure(err)
-		if u, ok := told.(*unknown); ok {
+		var u *unknown
+		if errors.As(told, &u) {
 			a.Log.Error("request failed", "operation", o.OperationID, "error", u.cause)
 			return nil, u.Problem
 		}

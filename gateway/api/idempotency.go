@@ -129,7 +129,7 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, key *gateway.Key) b
 		kept, err := a.Answers.Answer(r.Context(), key)
 		switch {
 		case errors.Is(err, gateway.ErrConflict):
-			writeProblem(w, failure(err).(*Problem))
+			writeProblem(w, conflict())
 			return true
 		case err != nil:
 			a.Log.Error("answers could not be read", "error", err)

@@ -93,13 +93,17 @@ func failure(err error) error {
 	case errors.Is(err, gateway.ErrErased):
 		return problem(http.StatusConflict, "erased", "This patient was erased; the id is not used again.")
 	case errors.Is(err, gateway.ErrConflict):
-		return problem(http.StatusConflict, "idempotency_conflict", "This Idempotency-Key was used with another body. Use a new key for a new request.")
+		return conflict()
 	case errors.Is(err, gateway.ErrStale):
 		return problem(http.StatusConflict, "moved_on", "The record changed meanwhile, or the message no longer waits. Read it again.")
 	case errors.Is(err, context.Canceled):
 		return problem(http.StatusRequestTimeout, "timeout", "The call was given up before it was answered.")
 	}
 	return &unknown{cause: err, Problem: newProblem(http.StatusInternalServerError, "").(*Problem)}
+}
+
+func conflict() *Problem {
+	return problem(http.StatusConflict, "idempotency_conflict", "This Idempotency-Key was used with another body. Use a new key for a new request.")
 }
 
 // unknown keeps the cause for the log and shows none of it.

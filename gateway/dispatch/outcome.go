@@ -153,9 +153,8 @@ func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.A
 	if m.Body.Answer != nil {
 		return d.renderAnswer(m)
 	}
-	cat, ok := d.Policy.Category(m.Category)
-	t, err := d.template(m.Template, m.Category)
-	if !ok || err != nil {
+	cat, t := d.textFor(m)
+	if t == nil {
 		return channels.Outgoing{}, Way{}, gateway.ErrNotFound
 	}
 	ks, err := d.snapshots(ctx, []int64{m.Patient}, false)

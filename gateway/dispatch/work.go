@@ -30,7 +30,7 @@ const rounds = 3
 // them). One goroutine works a queue.
 func (d *Dispatcher) Work(ctx context.Context, q gateway.Queue) (int, error) {
 	room := d.calls[q].room(sliceSize)
-	if room == 0 || d.Ready() != nil {
+	if ready := d.Ready() == nil; !ready || room == 0 {
 		return 0, nil // a replica that may have missed a revocation claims nothing
 	}
 	due, err := d.Store.Due(ctx, q, d.Now(), room)
@@ -153,10 +153,9 @@ func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, chan
 	if m.Body.Answer != nil {
 		return d.planAnswer(m, change), nil
 	}
-	cat, ok := d.Policy.Category(m.Category)
-	t, err := d.template(m.Template, m.Category)
-	if !ok || err != nil || k.Snapshot == nil {
-		d.hold(m, k, "no_template", change) // the policy or the templates changed since it was accepted
+	cat, t := d.textFor(m)
+	if t == nil || k.Snapshot == nil {
+		d.hold(m, k, "no_template", change)
 		return nil, nil
 	}
 	usage, err := d.Store.Usage(ctx, m.Patient)
@@ -183,6 +182,17 @@ func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, chan
 // textRefused is the code of a message whose text the lint refused once it was
 // rendered, or that lacks something of the practice's settings.
 const textRefused = "text_refused"
+
+// textFor gives the category and the text of a message, or nil when the policy or
+// the templates lost them since it was accepted.
+func (d *Dispatcher) textFor(m *gateway.Message) (*policy.Category, *templates.Template) {
+	cat, ok := d.Policy.Category(m.Category)
+	t, err := d.template(m.Template, m.Category)
+	if !ok || err != nil {
+		return nil, nil
+	}
+	return cat, t
+}
 
 // planSend renders the message and adds the claim. What cannot be rendered is held.
 func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *policy.Category, k known, dec policy.Decision, change *gateway.Change) *job {

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -15,14 +16,16 @@ func (m *Metrics) Handler(next http.Handler, log *slog.Logger) http.Handler {
 		began := time.Now()
 		seen := &watched{ResponseWriter: w}
 		defer func() {
-			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+			fault := recover()
+			if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(fault) // a hung-up connection on purpose
+			}
+			if fault != nil {
 				// What was panicked with may hold anything: only where it happened is logged.
 				log.Error("panic", "route", route(r), "stack", string(debug.Stack()))
 				if seen.status == 0 {
 					seen.WriteHeader(http.StatusInternalServerError)
 				}
-			} else if fault != nil {
-				panic(fault) // a hung-up connection on purpose
 			}
 			took := time.Since(began)
 			m.requests.WithLabelValues(route(r), strconv.Itoa(seen.code())).Observe(took.Seconds())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"database/sql"
+	"errors"
 
 	"harmonize.care/heed/gateway"
 )
@@ -13,7 +14,7 @@ import (
 // it came with another body.
 func (d *DB) Answer(ctx context.Context, k *gateway.Key) (*gateway.Key, error) {
 	first, err := d.answer(ctx, d.read, k)
-	if found(err) == gateway.ErrNotFound {
+	if errors.Is(found(err), gateway.ErrNotFound) {
 		return nil, nil
 	}
 	return first, err

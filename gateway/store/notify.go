@@ -131,7 +131,7 @@ func (d *DB) listen(ctx context.Context, hear func(patient, version int64)) erro
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // a connection that is given up
+	defer conn.Close(context.WithoutCancel(ctx))
 	defer d.deaf()
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err
@@ -193,7 +193,7 @@ func (d *DB) announce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // a connection that is given up
+	defer conn.Close(context.WithoutCancel(ctx))
 	for {
 		batch := d.news.take()
 		if len(batch) == 0 {

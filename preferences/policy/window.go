@@ -30,16 +30,6 @@ func (p *Policy) places(s *preferences.Snapshot, a *preferences.Address) []*time
 	return list
 }
 
-// open says whether t is inside the program's window in every place.
-func (g *program) openIn(t time.Time, places []*time.Location) bool {
-	for _, loc := range places {
-		if !g.openAt(t.In(loc)) {
-			return false
-		}
-	}
-	return true
-}
-
 // openAt says whether a local time is inside. The window is half-open.
 func (g *program) openAt(local time.Time) bool {
 	minute := local.Hour()*60 + local.Minute()

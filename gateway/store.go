@@ -77,7 +77,6 @@ type Holder struct {
 type MessageFilter struct {
 	Patient   int64  // 0: any
 	Reference string // "": any
-	Number    string // E.164: messages whose last try went there; "": any
 	Open      bool   // only waiting ones
 	After     int64
 	Limit     int

@@ -86,16 +86,16 @@ func (s *Service) choiceEvents(p *gateway.Patient, said Said, wrong *gateway.Inv
 		bad := func(name, problem string) {
 			*wrong = append(*wrong, gateway.Mistake{Field: field + name, Problem: problem})
 		}
-		at := c.SaidAt
-		if at.IsZero() {
-			at = s.Now()
+		at, now := c.SaidAt, s.Now()
+		if ahead := at.Sub(now); at.IsZero() || ahead > 0 && ahead < time.Minute {
+			at = now // a caller's clock a little ahead must not beat an opt-out pressed right after
 		}
 		switch {
 		case !s.Policy.KnownTopic(c.Topic):
 			bad(".topic", "not a topic of the policy in force: a non-essential category, marketing or non_essential")
 		case s.Policy.TopicIsEssential(c.Topic):
 			bad(".topic", "essential messages cannot be opted out of; use care_channels to say how they come")
-		case at.After(s.Now().Add(time.Minute)):
+		case at.After(now):
 			bad(".said_at", "lies in the future")
 		case c.In && c.Consent >= preferences.Express && len(said.Evidence) == 0:
 			bad(".consent", "express and written consent need evidence: who, when, how, which wording")

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"harmonize.care/heed/gateway"
@@ -87,14 +89,33 @@ func (d *DB) Message(ctx context.Context, id int64) (*gateway.Message, error) {
 	})
 }
 
-// Messages lists messages, with their tries.
+// Messages lists messages, with their tries. Only the conditions that are set are
+// asked, so that each list is read from its own index.
 func (d *DB) Messages(ctx context.Context, f gateway.MessageFilter) ([]gateway.Message, error) {
-	order := "m.id > $4 ORDER BY m.id"
-	if f.Newest {
-		order = "(CAST($4 AS BIGINT) = 0 OR m.id < $4) ORDER BY m.id DESC"
+	var args []any
+	where := []string{"true"}
+	add := func(condition string, value any) {
+		args = append(args, value)
+		where = append(where, fmt.Sprintf(condition, len(args)))
 	}
-	got, err := d.messages(ctx, `WHERE (CAST($1 AS BIGINT) = 0 OR m.patient = $1) AND ($2 = '' OR m.reference = $2) AND (NOT $3 OR m.status = 0) AND `+order+` LIMIT $5`,
-		f.Patient, f.Reference, f.Open, f.After, f.Limit)
+	if f.Patient != 0 {
+		add("m.patient = $%d", f.Patient)
+	}
+	if f.Reference != "" {
+		add("m.reference = $%d", f.Reference)
+	}
+	if f.Open {
+		add("m.status = $%d", int(gateway.Waiting))
+	}
+	order, next := "m.id", "m.id > $%d"
+	if f.Newest {
+		order, next = "m.id DESC", "m.id < $%d"
+	}
+	if f.After != 0 {
+		add(next, f.After)
+	}
+	args = append(args, f.Limit)
+	got, err := d.messages(ctx, fmt.Sprintf("WHERE %s ORDER BY %s LIMIT $%d", strings.Join(where, " AND "), order, len(args)), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -240,9 +242,29 @@ func (d *DB) patientKey(ctx context.Context, patient int64) (cipher.AEAD, error)
 
 // Tasks lists tasks, by id upwards.
 func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT id, kind, COALESCE(patient, 0), COALESCE(message, 0), created_at, due_at, COALESCE(done_at, 0), sealed FROM tasks
-		WHERE (CAST($1 AS BIGINT) = 0 OR id = $1) AND ($2 = '' OR kind = $2) AND (CAST($3 AS BIGINT) = 0 OR patient = $3) AND (CAST($1 AS BIGINT) <> 0 OR (done_at IS NOT NULL) = $4) AND id > $5 ORDER BY id LIMIT $6`,
-		f.ID, string(f.Kind), f.Patient, f.Done, f.After, f.Limit)
+	args := []any{f.After}
+	where := []string{"id > $1"}
+	add := func(condition string, value any) {
+		args = append(args, value)
+		where = append(where, fmt.Sprintf(condition, len(args)))
+	}
+	switch {
+	case f.ID != 0:
+		add("id = $%d", f.ID)
+	case f.Done:
+		where = append(where, "done_at IS NOT NULL")
+	default:
+		where = append(where, "done_at IS NULL")
+	}
+	if f.Kind != "" {
+		add("kind = $%d", string(f.Kind))
+	}
+	if f.Patient != 0 {
+		add("patient = $%d", f.Patient)
+	}
+	args = append(args, f.Limit)
+	list, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT id, kind, COALESCE(patient, 0), COALESCE(message, 0), created_at, due_at, COALESCE(done_at, 0), sealed
+		FROM tasks WHERE %s ORDER BY id LIMIT $%d`, strings.Join(where, " AND "), len(args)), args...)
 	if err != nil {
 		return nil, err
 	}

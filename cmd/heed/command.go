@@ -50,14 +50,16 @@ func (c *command) root() *cobra.Command {
 		serveCommand(c), demoCommand(c), sendCommand(c), decideCommand(c), patientCommand(c), importCommand(c), tasksCommand(c),
 		templatesCommand(c), policyCommand(c), auditCommand(c), keysCommand(c), migrateCommand(c), backupCommand(c), configCommand(c), versionCommand(c),
 	)
-	for _, sub := range root.Commands() {
-		checkArgs(sub)
-	}
+	root.Args, root.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	checkArgs(root)
 	return root
 }
 
 // checkArgs makes wrong arguments a usage error, and unknown sub-commands too.
 func checkArgs(cmd *cobra.Command) {
+	if cmd.Args == nil && cmd.HasSubCommands() {
+		cmd.Args, cmd.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {

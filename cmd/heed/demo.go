@@ -118,7 +118,7 @@ Heed runs with a pretend carrier and a sample practice. Nothing leaves this mach
 
 Try, in a second terminal in this folder:
 
-  1. Open the phones and mailboxes. Within two minutes the first reminders arrive. On the phone ending
+  1. Open the phones and mailboxes. Within a minute the first reminders arrive. On the phone ending
      in 0101, answer STOP.
   2. bin/heed send 1001 --category follow_up --var text='Your letter is ready at the front desk.'
      It takes another way now, and says why.

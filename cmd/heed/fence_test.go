@@ -326,7 +326,7 @@ func (f *fenceTest) judge() {
 	}
 }
 
-func emptyPostgres(t *testing.T) string {
+func emptyPostgres(t testing.TB) string {
 	t.Helper()
 	server := serviceURL(t, "HEED_TEST_POSTGRES_URL")
 	db, err := sql.Open("pgx", server)

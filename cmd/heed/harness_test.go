@@ -31,7 +31,7 @@ const adminKey = "test-admin-key-0123456789"
 // heedUnderTest is a whole gateway in sandbox mode, spoken to over HTTP. Every call
 // of its API is held to its own OpenAPI description.
 type heedUnderTest struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	server *server
 	log    *lockedBuffer
@@ -56,7 +56,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +67,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // settings are those of a test gateway; more come on top.
-func settings(t *testing.T, more map[string]string) map[string]string {
+func settings(t testing.TB, more map[string]string) map[string]string {
 	t.Helper()
 	address := freeAddress(t)
 	all := map[string]string{
@@ -80,7 +80,7 @@ func settings(t *testing.T, more map[string]string) map[string]string {
 	return all
 }
 
-func load(t *testing.T, more map[string]string) *config.Config {
+func load(t testing.TB, more map[string]string) *config.Config {
 	t.Helper()
 	cfg, err := config.Load(config.Source{Flags: settings(t, more)})
 	if err != nil {
@@ -90,12 +90,12 @@ func load(t *testing.T, more map[string]string) *config.Config {
 }
 
 // start runs a gateway until the test ends.
-func start(t *testing.T, more map[string]string) *heedUnderTest {
+func start(t testing.TB, more map[string]string) *heedUnderTest {
 	t.Helper()
 	return startWith(t, load(t, more))
 }
 
-func startWith(t *testing.T, cfg *config.Config) *heedUnderTest {
+func startWith(t testing.TB, cfg *config.Config) *heedUnderTest {
 	t.Helper()
 	h := &heedUnderTest{t: t, url: cfg.HTTP.PublicURL, log: &lockedBuffer{}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -330,7 +330,7 @@ func eventuallyUntil(t testing.TB, end time.Time, what string, ok func() bool) {
 }
 
 // serviceURL gives a service's address, or skips the test.
-func serviceURL(t *testing.T, name string) string {
+func serviceURL(t testing.TB, name string) string {
 	t.Helper()
 	url := os.Getenv(name)
 	if url == "" {

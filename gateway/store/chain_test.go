@@ -16,7 +16,7 @@ import (
 )
 
 // enrol puts one patient on file, with an audit row.
-func enrol(t *testing.T, db *store.DB, ids *gateway.IDs, ref, phone string) int64 {
+func enrol(t testing.TB, db *store.DB, ids *gateway.IDs, ref, phone string) int64 {
 	t.Helper()
 	patient, address := ids.New(), ids.New()
 	_, err := db.Commit(context.Background(), gateway.Change{

@@ -23,7 +23,7 @@ func bench(t *testing.T, address string) storetest.Bench {
 	return storetest.Bench{Store: db, Now: time.Now, NewID: ids.New}
 }
 
-func open(t *testing.T, address string) (*store.DB, *gateway.IDs) {
+func open(t testing.TB, address string) (*store.DB, *gateway.IDs) {
 	t.Helper()
 	ids := &gateway.IDs{Now: time.Now, Rand: rand.Uint64}
 	db, err := store.Open(context.Background(), store.Options{URL: address, Secret: []byte(strings.Repeat("s", 32)), Now: time.Now, NewID: ids.New})
@@ -59,7 +59,7 @@ func TestPostgreSQL(t *testing.T) {
 }
 
 // newDatabase makes a database of its own for one test.
-func newDatabase(t *testing.T) string {
+func newDatabase(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("HEED_TEST_POSTGRES_URL")
 	if server == "" {

@@ -22,6 +22,7 @@ var rows = [][]string{
 	{"preferences/policy", "preferences/link", "templates"},
 	{"gateway"},
 	{"gateway/intake", "gateway/dispatch", "gateway/campaign", "gateway/auth"},
+	{"channels/wire"}, // from here on: input and output
 	{
 		"channels/twilio", "channels/sendgrid", "channels/smtp", "channels/sandbox", "channels/phone",
 		"preferences/cache", "preferences/pages",

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/channels/phone"
 	"harmonize.care/heed/channels/sandbox"
@@ -39,6 +41,7 @@ type house struct {
 	templates  *templates.Set
 	identity   templates.Identity
 	redis      *cache.Redis // nil: the in-process cache
+	stats      func() cache.Stats
 	cache      gateway.Cache
 	fence      *gateway.Fence
 	intake     *intake.Service
@@ -145,15 +148,25 @@ func (h *house) checkTexts() error {
 
 func (h *house) openCache() error {
 	if h.cfg.Redis.URL == "" {
-		h.cache = cache.NewMemory(memoryCache, cacheExpiry)
+		memory := cache.NewMemory(memoryCache, cacheExpiry)
+		h.cache, h.stats = memory, memory.Stats
 		return nil
 	}
+	redis.SetLogger(redisLog{h.log}) // the client's own logger writes past ours
 	var err error
 	if h.redis, err = cache.NewRedis(cache.RedisOptions{URL: h.cfg.Redis.URL, Expiry: cacheExpiry}); err != nil {
 		return err
 	}
-	h.cache = h.redis
+	h.cache, h.stats = h.redis, h.redis.Stats
 	return nil
+}
+
+// redisLog takes what the Redis client has to say.
+type redisLog struct{ *slog.Logger }
+
+// Printf is the client's one method.
+func (l redisLog) Printf(_ context.Context, format string, args ...any) {
+	l.Warn("redis", "said", fmt.Sprintf(format, args...))
 }
 
 func (h *house) close() error {

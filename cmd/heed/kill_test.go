@@ -161,7 +161,7 @@ func TestKilledAnywhereLosesNothingAndRepeatsNothing(t *testing.T) {
 	defer web.Close()
 	c := newChild(t, web.URL)
 	c.start()
-	ids := map[string]string{} // by number
+	ids, cut := map[string]string{}, 0 // by number
 	for round := range *kills {
 		accepted := make(chan [2]string, 16)
 		stop := make(chan struct{})
@@ -174,18 +174,24 @@ func TestKilledAnywhereLosesNothingAndRepeatsNothing(t *testing.T) {
 				default:
 				}
 				number := fmt.Sprintf("+1303%03d%04d", 200+round, 1000+i)
-				if id := c.sendOne(round, i, number); id != "" {
-					accepted <- [2]string{number, id}
-				}
+				accepted <- [2]string{number, c.sendOne(round, i, number)}
 			}
 		}()
 		<-time.After(time.Duration(20+rand.IntN(400)) * time.Millisecond) // somewhere in the middle of it
 		c.kill()
 		close(stop)
+		c.start()
 		for a := range accepted {
+			if a[1] == "" { // killed before it answered: the caller asks again, with the same key
+				cut++
+				var round, i int
+				fmt.Sscanf(a[0], "+1303%03d%04d", &round, &i)
+				if a[1] = c.sendOne(round-200, i-1000, a[0]); a[1] == "" {
+					t.Fatal("asked again, it does not answer")
+				}
+			}
 			ids[a[0]] = a[1]
 		}
-		c.start()
 	}
 	final := map[string]bool{"delivered": true, "sent": true, "needs_staff": true}
 	eventuallyUntil(t, time.Now().Add(2*time.Minute), "every accepted message has an outcome", func() bool {
@@ -211,7 +217,7 @@ func TestKilledAnywhereLosesNothingAndRepeatsNothing(t *testing.T) {
 			repeats++
 		}
 	}
-	t.Logf("%d kills, %d messages accepted, %d tried once more on record", *kills, len(ids), repeats)
+	t.Logf("%d kills, %d messages accepted, %d of them asked for again after a kill, %d tried once more on record", *kills, len(ids), cut, repeats)
 	if len(ids) < *kills {
 		t.Error("too few messages were under way: it proves nothing")
 	}

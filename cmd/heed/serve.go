@@ -185,12 +185,9 @@ func (s *server) figures() {
 		}
 		return 1
 	})
-	if s.redis != nil {
-		stats := s.redis.Stats
-		s.metrics.Counter("heed_cache_hits_total", "Snapshots found in Redis.", func() float64 { return float64(stats().Hits) })
-		s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in Redis.", func() float64 { return float64(stats().Misses) })
-		s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(stats().Errors) })
-	}
+	s.metrics.Counter("heed_cache_hits_total", "Snapshots found in the cache.", func() float64 { return float64(s.stats().Hits) })
+	s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in the cache.", func() float64 { return float64(s.stats().Misses) })
+	s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(s.stats().Errors) })
 	s.metrics.Gauge("heed_tasks_open", "Tasks that wait for a person, at most 500.", func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
@@ -212,7 +209,8 @@ var (
 func (s *server) openJobs(ctx context.Context) (*jobs.River, error) {
 	writer, postgres := s.db.SQL()
 	o := jobs.Options{DB: writer, Postgres: postgres, Log: quiet(s.log), Jobs: []jobs.Job{
-		{Name: "seal", Every: 30 * time.Second, Do: func(ctx context.Context) error { _, err := s.db.Seal(ctx); return err }},
+		{Name: "seal", Every: 30 * time.Second, Do: func(ctx context.Context) error { _, err := s.db.Seal(ctx, false); return err }},
+		{Name: "seal everything", Every: 24 * time.Hour, Do: func(ctx context.Context) error { _, err := s.db.Seal(ctx, true); return err }},
 		{Name: "forget", Every: time.Hour, Do: func(ctx context.Context) error {
 			_, err := s.db.Forget(ctx, store.Retention{Content: days(s.cfg.Retention.ContentDays), Answers: keepAnswers, Seen: keepSeen})
 			return err

@@ -7,7 +7,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"time"
 )
 
 // The chain makes any change, gap or reorder of the ledger and the audit log
@@ -82,13 +82,18 @@ func (d *DB) links(ctx context.Context, q querier, kind int, where string, args 
 	})
 }
 
+// sealSlack is how far back rows without a seal are looked for, as a span of ids:
+// an hour, longer than any transaction lives.
+const sealSlack = int64(time.Hour/time.Microsecond) << 11
+
 // Seal gives seals to rows that have none, oldest first, and says to how many. It
 // asks for rows without a seal, never for rows after the last one: a transaction
-// that commits late would be passed over. One sealer works at a time.
-func (d *DB) Seal(ctx context.Context) (int, error) {
+// that commits late would be passed over. It looks at the last hour, or, with
+// everything set, at all there is. One sealer works at a time.
+func (d *DB) Seal(ctx context.Context, everything bool) (int, error) {
 	total := 0
 	for {
-		n, err := d.sealSome(ctx)
+		n, err := d.sealSome(ctx, everything)
 		total += n
 		if err != nil || n == 0 {
 			return total, err
@@ -96,7 +101,7 @@ func (d *DB) Seal(ctx context.Context) (int, error) {
 	}
 }
 
-func (d *DB) sealSome(ctx context.Context) (int, error) {
+func (d *DB) sealSome(ctx context.Context, everything bool) (int, error) {
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
@@ -115,7 +120,14 @@ func (d *DB) sealSome(ctx context.Context) (int, error) {
 	}
 	n := 0
 	for _, kind := range []int{ledgerRows, auditRows} {
-		open, err := d.links(ctx, tx, kind, fmt.Sprintf("WHERE NOT EXISTS (SELECT 1 FROM seals WHERE seals.kind = %d AND seals.row_id = r.id) ORDER BY id LIMIT %d", kind, sealBatch))
+		var from int64
+		if !everything {
+			if err := tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(row_id), 0) FROM seals WHERE kind = $1", kind).Scan(&from); err != nil {
+				return 0, err
+			}
+		}
+		open, err := d.links(ctx, tx, kind, "WHERE r.id > $1 AND NOT EXISTS (SELECT 1 FROM seals WHERE seals.kind = $2 AND seals.row_id = r.id) ORDER BY r.id LIMIT $3",
+			from-sealSlack, kind, sealBatch)
 		if err != nil {
 			return 0, err
 		}

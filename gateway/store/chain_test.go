@@ -56,7 +56,7 @@ func TestChainIsWholeUntilSomebodyTouchesIt(t *testing.T) {
 			for i := range 4 {
 				enrol(t, db, ids, fmt.Sprintf("p%d", i), fmt.Sprintf("+1303555011%d", i))
 			}
-			if n, err := db.Seal(ctx); err != nil || n != 8 {
+			if n, err := db.Seal(ctx, false); err != nil || n != 8 {
 				t.Fatalf("sealed %d rows, %v", n, err)
 			}
 			raw, err := sql.Open("sqlite", path)
@@ -88,7 +88,7 @@ func TestChainOutlivesErasure(t *testing.T) {
 		ctx := context.Background()
 		patient := enrol(t, db, ids, "p1", "+13035550111")
 		enrol(t, db, ids, "p2", "+13035550112")
-		if _, err := db.Seal(ctx); err != nil {
+		if _, err := db.Seal(ctx, false); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := db.Commit(ctx, gateway.Change{At: time.Now(), Actor: "test", Patients: []gateway.PatientFact{{
@@ -96,14 +96,14 @@ func TestChainOutlivesErasure(t *testing.T) {
 		}}}); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := db.Seal(ctx); err != nil || n != 1 {
+		if n, err := db.Seal(ctx, false); err != nil || n != 1 {
 			t.Fatalf("sealed %d rows, %v", n, err)
 		}
 		found, err := db.Verify(ctx)
 		if err != nil || len(found.Faults) > 0 || found.Patients != 1 {
 			t.Errorf("%+v, %v", found, err)
 		}
-		if n, err := db.Seal(ctx); err != nil || n != 0 {
+		if n, err := db.Seal(ctx, false); err != nil || n != 0 {
 			t.Errorf("a row was sealed twice: %d, %v", n, err)
 		}
 	})
@@ -207,4 +207,32 @@ func TestBackup(t *testing.T) {
 	if _, err := copied.PatientID(ctx, "p1"); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestALateCommitIsSealedToo(t *testing.T) {
+	both(t, func(t *testing.T, db *store.DB, ids *gateway.IDs) {
+		ctx := context.Background()
+		late := func(back time.Duration) int64 { return ids.New() - int64(back/time.Microsecond)<<11 }
+		event := func(id int64) {
+			if _, err := db.Commit(ctx, gateway.Change{At: time.Now(), Actor: "test", Numbers: []gateway.NumberFact{{
+				Number: "+13035550111", Event: preferences.Event{ID: id, Kind: preferences.TextReceived, At: time.Now().UnixMicro(), Note: "x"},
+			}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		event(ids.New())
+		for _, c := range []struct {
+			back       time.Duration
+			everything bool
+		}{{0, false}, {10 * time.Minute, false}, {3 * time.Hour, true}} {
+			event(late(c.back))
+			if n, err := db.Seal(ctx, c.everything); err != nil || n == 0 {
+				t.Errorf("an event whose id is %s old: %d sealed, %v", c.back, n, err)
+			}
+		}
+		found, err := db.Verify(ctx)
+		if err != nil || found.Unsealed != 0 || len(found.Faults) > 0 {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
 }

@@ -46,6 +46,9 @@ type Key struct {
 	BodyHash []byte // SHA-256 of method, path and body
 	Status   int    // 0: the answer is not kept yet
 	Answer   []byte
+	// Done: the call was carried out before and its answer was lost in a crash. Nothing
+	// is done again; what is read now is the answer.
+	Done bool
 }
 
 type keyOfCall struct{}
@@ -53,6 +56,12 @@ type keyOfCall struct{}
 // WithKey gives the key of a call to every change that the call commits.
 func WithKey(ctx context.Context, k *Key) context.Context {
 	return context.WithValue(ctx, keyOfCall{}, k)
+}
+
+// AlreadyDone says that the call was carried out before and only its answer is asked for.
+func AlreadyDone(ctx context.Context) bool {
+	k := KeyOf(ctx)
+	return k != nil && k.Done
 }
 
 // KeyOf is the key of the call, or nil.

@@ -27,8 +27,8 @@ type Answers interface {
 const (
 	maxKey = 255
 	// lostAfter is how long a second call waits for the answer of a first one that
-	// another replica carries out.
-	lostAfter = 10 * time.Second
+	// another replica may be carrying out: a refusal waits for one lease at most.
+	lostAfter = 6 * time.Second
 	lookEvery = 50 * time.Millisecond
 )
 
@@ -121,7 +121,9 @@ func (a *API) first(w http.ResponseWriter, r *http.Request, next http.Handler, k
 }
 
 // replay writes the first answer of a key that was used before, and says whether
-// it wrote anything.
+// it wrote anything. A call that was carried out and whose answer is not there is
+// waited for, since another replica may be at it; after that it was lost in a
+// crash, and the key is marked as done.
 func (a *API) replay(w http.ResponseWriter, r *http.Request, key *gateway.Key) bool {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
@@ -138,24 +140,28 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, key *gateway.Key) b
 		case kept == nil:
 			return false
 		case kept.Status != 0:
-			if len(kept.Answer) > 0 {
-				w.Header().Set("Content-Type", "application/json")
-			}
-			w.Header().Set("Idempotent-Replayed", "true")
-			w.WriteHeader(kept.Status)
-			_, _ = w.Write(kept.Answer) // the caller is gone: nothing left to tell
+			writeKept(w, kept)
 			return true
 		}
 		select {
 		case <-look.C:
 			if time.Now().After(end) {
-				writeProblem(w, problem(http.StatusConflict, "answer_lost", "This call was carried out, but its answer was lost in a restart. Nothing was done again; read the record."))
-				return true
+				key.Done = true
+				return false
 			}
 		case <-r.Context().Done():
 			return true
 		}
 	}
+}
+
+func writeKept(w http.ResponseWriter, kept *gateway.Key) {
+	if len(kept.Answer) > 0 {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.Header().Set("Idempotent-Replayed", "true")
+	w.WriteHeader(kept.Status)
+	_, _ = w.Write(kept.Answer) // the caller is gone: nothing left to tell
 }
 
 // replayedHeader is set by the table of errors for gateway.ErrReplayed; it never

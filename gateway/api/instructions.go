@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -41,13 +42,20 @@ type idOut struct {
 	}
 }
 
-func created(id int64, err error) (*idOut, error) {
-	if err != nil {
-		return nil, err
-	}
+// create makes something under a new id. Its answer is known before the commit, and
+// is kept in it.
+func (a *API) create(ctx context.Context, do func(id int64) error) (*idOut, error) {
+	id := a.Intake.NewID()
 	out := &idOut{}
 	out.Body.ID = strconv.FormatInt(id, 10)
-	return out, nil
+	if key := gateway.KeyOf(ctx); key != nil {
+		body, err := json.Marshal(out.Body)
+		if err != nil {
+			return nil, err
+		}
+		key.Status, key.Answer = http.StatusCreated, append(body, '\n')
+	}
+	return out, do(id)
 }
 
 func (a *API) instructions(h huma.API) {
@@ -131,7 +139,10 @@ func (a *API) restrictions(h huma.API) {
 			if err != nil {
 				return nil, err
 			}
-			return created(a.Intake.Restrict(ctx, caller(ctx).Name, id, in.Body.Category, in.Body.Purpose, in.Body.Note))
+			return a.create(ctx, func(item int64) error {
+				r := preferences.Restriction{ID: item, Category: in.Body.Category, Purpose: in.Body.Purpose}
+				return a.Intake.Restrict(ctx, caller(ctx).Name, id, r, in.Body.Note)
+			})
 		})
 	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/restrictions/{item}", "End a restriction", auth.Restrict),
 		func(ctx context.Context, in *ItemPath) (*struct{}, error) {
@@ -161,7 +172,10 @@ func (a *API) authorizations(h huma.API) {
 			if auth.ExpiresOn, err = date("expires_on", in.Body.ExpiresOn); err != nil {
 				return nil, err
 			}
-			return created(a.Intake.Authorize(ctx, caller(ctx).Name, id, auth, evidence(in.Body.Evidence)))
+			return a.create(ctx, func(item int64) error {
+				auth.ID = item
+				return a.Intake.Authorize(ctx, caller(ctx).Name, id, auth, evidence(in.Body.Evidence))
+			})
 		})
 	register(a, h, op(http.MethodDelete, "/v1/patients/{id}/authorizations/{item}", "Revoke an authorization", auth.WritePatient),
 		func(ctx context.Context, in *ItemPath) (*struct{}, error) {

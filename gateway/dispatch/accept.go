@@ -202,6 +202,9 @@ func (d *Dispatcher) reschedule(ctx context.Context, m *gateway.Message, due, ex
 }
 
 func (d *Dispatcher) move(ctx context.Context, actor string, id int64, verb string, step gateway.Step) error {
+	if gateway.AlreadyDone(ctx) {
+		return nil
+	}
 	step.Message, step.From = id, gateway.Waiting
 	kept, err := d.Store.Commit(ctx, gateway.Change{
 		At: d.Now(), Actor: actor, Key: gateway.KeyOf(ctx), Steps: []gateway.Step{step},

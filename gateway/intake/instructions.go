@@ -89,29 +89,27 @@ func (s *Service) EndConfidential(ctx context.Context, actor string, patient int
 	})
 }
 
-// Restrict records a restriction the practice agreed to and gives its id.
-func (s *Service) Restrict(ctx context.Context, actor string, patient int64, category, purpose, note string) (int64, error) {
-	if (category == "") == (purpose == "") {
-		return 0, gateway.Wrong("category", "name either a category or a purpose")
+// Restrict records a restriction the practice agreed to, under an id of the caller's.
+func (s *Service) Restrict(ctx context.Context, actor string, patient int64, r preferences.Restriction, note string) error {
+	if (r.Category == "") == (r.Purpose == "") {
+		return gateway.Wrong("category", "name either a category or a purpose")
 	}
-	if _, known := s.Policy.Category(category); category != "" && !known {
-		return 0, gateway.Wrong("category", "not a category of the policy in force")
+	if _, known := s.Policy.Category(r.Category); r.Category != "" && !known {
+		return gateway.Wrong("category", "not a category of the policy in force")
 	}
-	if purpose != "" && !slices.Contains(policy.Purposes, policy.Purpose(purpose)) {
-		return 0, gateway.Wrong("purpose", "say treatment, payment, operations, legal or marketing")
+	if r.Purpose != "" && !slices.Contains(policy.Purposes, policy.Purpose(r.Purpose)) {
+		return gateway.Wrong("purpose", "say treatment, payment, operations, legal or marketing")
 	}
-	id := s.NewID()
-	return id, s.onPatient(ctx, patient, func(p *gateway.Patient) (gateway.Change, error) {
+	return s.onPatient(ctx, patient, func(p *gateway.Patient) (gateway.Change, error) {
 		return s.fact(actor, p, "restriction.agreed", preferences.Event{
-			Kind: preferences.RestrictionAgreed, Note: note,
-			Restriction: &preferences.Restriction{ID: id, Category: category, Purpose: purpose},
+			Kind: preferences.RestrictionAgreed, Note: note, Restriction: &r,
 		}), nil
 	})
 }
 
-// Authorize records a signed authorization and gives its id. One without an
+// Authorize records a signed authorization, under an id of the caller's. One without an
 // expiry is not valid: 45 CFR 164.508(c)(1)(v).
-func (s *Service) Authorize(ctx context.Context, actor string, patient int64, a preferences.Authorization, evidence map[string]string) (int64, error) {
+func (s *Service) Authorize(ctx context.Context, actor string, patient int64, a preferences.Authorization, evidence map[string]string) error {
 	var wrong gateway.Invalid
 	if _, known := s.Policy.Category(a.Category); !known {
 		wrong = append(wrong, gateway.Mistake{Field: "category", Problem: "not a category of the policy in force"})
@@ -126,10 +124,9 @@ func (s *Service) Authorize(ctx context.Context, actor string, patient int64, a 
 		wrong = append(wrong, gateway.Mistake{Field: "evidence", Problem: "say where the signed paper is kept"})
 	}
 	if err := wrong.Or(); err != nil {
-		return 0, err
+		return err
 	}
-	a.ID = s.NewID()
-	return a.ID, s.onPatient(ctx, patient, func(p *gateway.Patient) (gateway.Change, error) {
+	return s.onPatient(ctx, patient, func(p *gateway.Patient) (gateway.Change, error) {
 		return s.fact(actor, p, "authorization.signed", preferences.Event{
 			Kind: preferences.AuthorizationSigned, Authorization: &a, Evidence: evidence,
 		}), nil

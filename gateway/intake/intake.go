@@ -40,6 +40,9 @@ const tries = 8
 // commit keeps a change, brings cache and fence up to date, and waits until
 // nothing decided earlier can still go out.
 func (s *Service) commit(ctx context.Context, c gateway.Change) (gateway.Kept, error) {
+	if gateway.AlreadyDone(ctx) {
+		return gateway.Kept{}, nil
+	}
 	c.Key = gateway.KeyOf(ctx)
 	kept, err := s.Store.Commit(ctx, c)
 	if err != nil {
@@ -59,6 +62,9 @@ func (s *Service) commit(ctx context.Context, c gateway.Change) (gateway.Kept, e
 // from the start when the patient has moved on meanwhile. An empty fact keeps
 // nothing.
 func (s *Service) onPatient(ctx context.Context, id int64, judge func(*gateway.Patient) (gateway.Change, error)) error {
+	if gateway.AlreadyDone(ctx) {
+		return nil // what it would be judged on has moved on since
+	}
 	for range tries {
 		p, err := s.Store.Patient(ctx, id)
 		if err != nil {

@@ -43,7 +43,11 @@ func (d Date) String() string {
 
 // In gives the first instant of the day in a location.
 func (d Date) In(loc *time.Location) time.Time {
-	return time.Date(int(d.Year), d.Month, int(d.Day), 0, 0, 0, 0, loc)
+	t := time.Date(int(d.Year), d.Month, int(d.Day), 0, 0, 0, 0, loc)
+	if t.Hour() > 12 { // midnight is skipped as the clocks change: the day begins with the new time
+		_, t = t.ZoneBounds()
+	}
+	return t
 }
 
 // MarshalText writes the day.

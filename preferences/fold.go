@@ -162,7 +162,7 @@ func westernmost(zones []string, day Date) *time.Location {
 	var west *time.Location
 	for _, name := range zones {
 		loc, err := time.LoadLocation(name)
-		if err != nil {
+		if err != nil || name == "" || name == "Local" { // these two say nothing of the patient
 			return far
 		}
 		if west == nil || day.In(loc).After(day.In(west)) {

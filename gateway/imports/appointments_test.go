@@ -15,6 +15,7 @@ import (
 	"harmonize.care/heed/gateway/imports"
 	"harmonize.care/heed/gateway/intake"
 	"harmonize.care/heed/preferences"
+	"harmonize.care/heed/preferences/policy"
 )
 
 const appointmentHead = "Appt ID,MRN,Clinician,Type,Start,Minutes,Location,Time Zone,Status\n"
@@ -353,16 +354,22 @@ func TestAnotherPolicy(t *testing.T) {
 	h := withPatients(t)
 	file := visits(visit("A1", "P1", "11/06/2026 02:30 PM", "Booked"))
 	h.one(file)
-	other := *h.policy
-	other.Offsets = []time.Duration{24 * time.Hour, 24 * time.Hour, 3 * time.Hour}
-	h.dispatcher.Policy = &other
+	reminding := func(offsets ...string) *policy.Policy {
+		f := policy.Default()
+		f.ReminderOffsets = offsets
+		p, err := policy.New(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	h.dispatcher.Policy = reminding("24h", "24h", "3h")
 	if got := h.one(file); got.Outcome != imports.Moved {
 		t.Errorf("%+v", got)
 	}
 	h.expect(h.waiting("A1"), "3h0m0s 11/06 11:30", "24h0m0s 11/05 14:30")
 	h.dispatcher.Policy = h.policy
-	other.Offsets = nil
-	h.dispatcher.Policy = &other
+	h.dispatcher.Policy = reminding()
 	if got := h.one(file); got.Outcome != imports.Moved {
 		t.Errorf("%+v", got)
 	}

@@ -32,12 +32,12 @@ func (p *Policy) CapFrees(s *preferences.Snapshot, cat *Category, a *preferences
 		return true, time.Time{}
 	}
 	// The local calendar day is the patient's; where it is not certain, in every place.
-	places := p.nation
-	switch {
-	case len(s.Zones) > 0:
-		places = p.places(s, &preferences.Address{})
-	case a != nil:
-		places = p.places(s, a)
+	var list [room]*time.Location
+	var places []*time.Location
+	if len(s.Zones) > 0 || a == nil {
+		places = p.places(list[:0], s.Zones, nil)
+	} else {
+		places = p.places(list[:0], nil, a.Zones)
 	}
 	until := at
 	for moved := true; moved; {
@@ -59,12 +59,13 @@ func (p *Policy) CapFrees(s *preferences.Snapshot, cat *Category, a *preferences
 
 // dayFrees gives the start of the next local day when the day's places are used up.
 func dayFrees(sent []int64, most int, local time.Time) time.Time {
-	y, m, d := local.Date()
-	start := time.Date(y, m, d, 0, 0, 0, 0, local.Location()).UnixMicro()
-	end := time.Date(y, m, d+1, 0, 0, 0, 0, local.Location())
+	today := preferences.DateOf(local)
+	tomorrow := today
+	tomorrow.Day++
+	start, end := today.In(local.Location()), tomorrow.In(local.Location())
 	n := 0
 	for _, t := range sent {
-		if t >= start && t < end.UnixMicro() {
+		if t >= start.UnixMicro() && t < end.UnixMicro() {
 			n++
 		}
 	}
@@ -76,15 +77,17 @@ func dayFrees(sent []int64, most int, local time.Time) time.Time {
 
 // weekFrees gives the moment at which the oldest of the last sends is seven days old.
 func weekFrees(sent []int64, most int, at time.Time) time.Time {
-	var recent []int64
+	since := at.Add(-week).UnixMicro()
+	recent := 0
 	for _, t := range sent {
-		if t > at.Add(-week).UnixMicro() {
-			recent = append(recent, t)
+		if t > since {
+			recent++
 		}
 	}
-	if len(recent) < most {
+	if recent < most {
 		return at
 	}
-	slices.Sort(recent)
-	return time.UnixMicro(recent[len(recent)-most]).Add(week)
+	latest := slices.Clone(sent)
+	slices.Sort(latest)
+	return time.UnixMicro(latest[len(latest)-most]).Add(week)
 }

@@ -140,7 +140,8 @@ func (i *inquiry) restricted() bool {
 // authorized: in force from the signing until the start of the expiry, on the
 // patient's calendar; where that is not certain, in every zone. 45 CFR 164.508.
 func (i *inquiry) authorized() bool {
-	places := i.p.places(i.s, &preferences.Address{})
+	var list [room]*time.Location
+	places := i.p.places(list[:0], i.s.Zones, nil)
 	return slices.ContainsFunc(i.s.Authorizations, func(a preferences.Authorization) bool {
 		if a.Category != i.cat.Name || a.SignedOn.IsZero() || a.ExpiresOn.IsZero() {
 			return false
@@ -195,7 +196,7 @@ func (i *inquiry) order() []channels.Channel {
 type candidate struct {
 	ch   channels.Channel
 	a    *preferences.Address
-	last bool // the patient's other numbers, after a stop: after everything else
+	last bool // an essential message to another number of somebody who stopped: after everything else
 }
 
 func (i *inquiry) candidates(order []channels.Channel) []candidate {
@@ -205,7 +206,8 @@ func (i *inquiry) candidates(order []channels.Channel) []candidate {
 		for k := range i.s.Addresses {
 			a := &i.s.Addresses[k]
 			if a.Kind.Carries(ch) && i.offered(a, ch) {
-				list = append(list, candidate{ch, a, i.other && ch != channels.Email && !a.Stops.Has(i.cat.Program)})
+				last := i.other && i.cat.Class == Essential && ch != channels.Email && !a.Stops.Has(i.cat.Program)
+				list = append(list, candidate{ch, a, last})
 			}
 		}
 		slices.SortStableFunc(list[from:], func(x, y candidate) int { return cmp.Compare(x.a.Rank, y.a.Rank) })

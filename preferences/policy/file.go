@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -148,14 +149,14 @@ type program struct {
 	cap         CapRule
 }
 
-// Policy is a policy in force. It is never changed.
+// Policy is a policy in force. It is never changed, and many may ask it at once.
 type Policy struct {
 	Version  string
 	File     File
 	Offsets  []time.Duration
 	category map[string]*Category
 	programs [len(channels.Programs)]program
-	zones    map[string]*time.Location
+	zones    sync.Map         // *time.Location by name, kept as they are asked for
 	nation   []*time.Location // every zone of the 50 states
 	everyone time.Time        // revocation scope "everything" applies from; zero: never
 }
@@ -163,7 +164,7 @@ type Policy struct {
 // New checks a file as a whole and compiles it. The error joins every mistake,
 // each with its key and how to mend it.
 func New(f File) (*Policy, error) {
-	p := &Policy{File: f, category: map[string]*Category{}, zones: map[string]*time.Location{}}
+	p := &Policy{File: f, category: map[string]*Category{}}
 	var errs []error
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
@@ -320,14 +321,17 @@ func (p *Policy) checkRest(bad func(string, string, ...any)) {
 	}
 }
 
+// location gives a zone by its IANA name, or nil for a name that says nothing.
+// Reading a zone takes long, so each is read once.
 func (p *Policy) location(name string) *time.Location {
-	if loc := p.zones[name]; loc != nil {
-		return loc
+	if loc, ok := p.zones.Load(name); ok {
+		return loc.(*time.Location)
 	}
 	loc, err := time.LoadLocation(name)
-	if err != nil {
+	if err != nil || name == "" || name == "Local" { // Local is this machine's zone, not the patient's
 		return nil
 	}
+	p.zones.Store(name, loc)
 	return loc
 }
 

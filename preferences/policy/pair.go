@@ -70,7 +70,7 @@ func (i *inquiry) words(ch channels.Channel, a *preferences.Address) Code {
 	if ch != channels.Email && (a.Stops.Has(i.cat.Program) || i.other && i.cat.Class == NonEssential) {
 		return Stopped
 	}
-	have := a.Consent
+	have := min(a.Consent, preferences.Express) // written comes only from a choice
 	if i.cat.Class == NonEssential {
 		last := lastWord(i.s, i.cat, ch)
 		if last != nil && !last.In || ch == channels.Email && a.OptedOut {
@@ -100,6 +100,8 @@ func (i *inquiry) content(ch channels.Channel) (Form, Code) {
 	switch {
 	case content > i.cat.Content:
 		return Full, ContentNotAllowed // a template that exceeds its category
+	case tooMuch && !i.cat.SecureLink:
+		return Full, ContentNotAllowed // less than the whole may not go in its place
 	case ch == channels.Voice && (tooMuch || content == Clinical):
 		form = CallBack // clinical content is never spoken
 	case ch == channels.Voice:
@@ -138,7 +140,8 @@ func (i *inquiry) timing(c Considered, a *preferences.Address) ruling {
 // wait finds the first moment at which window and cap both allow.
 func (i *inquiry) wait(r *ruling, a *preferences.Address) {
 	g := &i.p.programs[i.cat.Program]
-	places := i.p.places(i.s, a)
+	var list [room]*time.Location
+	places := i.p.places(list[:0], i.s.Zones, a.Zones)
 	at, code := i.at, Code("")
 	for {
 		open, ok := g.next(at, places)

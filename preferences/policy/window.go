@@ -10,22 +10,26 @@ import (
 // horizon is how far ahead an opening is looked for.
 const horizon = 8 * 24 * time.Hour
 
-// places gives every zone a pair's person may be in: the patient's own (or every
-// zone of the postal code or state), and every zone of the number's area code.
-// Nothing known: every zone of the 50 states.
-func (p *Policy) places(s *preferences.Snapshot, a *preferences.Address) []*time.Location {
-	list := make([]*time.Location, 0, 8)
-	for _, names := range [2][]string{s.Zones, a.Zones} {
+// room is how many zones fit where no memory is asked for.
+const room = 16
+
+// places adds every zone a pair's person may be in to list, which is empty: the
+// patient's own (or every zone of the postal code or state), and every zone of the
+// number's area code. Nothing known, or a zone that this build does not know: every
+// zone of the 50 states as well.
+func (p *Policy) places(list []*time.Location, own, area []string) []*time.Location {
+	known := true
+	for _, names := range [...][]string{own, area} {
 		for _, name := range names {
 			if loc := p.location(name); loc != nil {
 				list = append(list, loc)
 			} else {
-				return p.nation // a zone this build does not know is no zone at all
+				known = false
 			}
 		}
 	}
-	if len(list) == 0 {
-		return p.nation
+	if !known || len(list) == 0 {
+		list = append(list, p.nation...)
 	}
 	return list
 }
@@ -128,22 +132,35 @@ func (p *Policy) ScheduleAt(s *preferences.Snapshot, q Question) time.Time {
 	}
 	d := p.Decide(s, q)
 	for _, c := range d.Considered {
-		if d.Outcome == Send && c.Pair == d.Pair {
+		if c.Pair == d.Pair { // this way is open in time, and better than what is behind it
 			break
 		}
 		if c.Code != TooLate || c.Pair.Channel == channels.Email {
 			continue
 		}
-		a := s.AddressByID(c.Pair.Address)
-		early, found := p.programs[cat.Program].lastBefore(q.at(), p.places(s, a))
-		if !found || early.Before(q.Now) {
+		earlier := q
+		earlier.SendAt, ok = p.beforeQuiet(s, &q, cat, s.AddressByID(c.Pair.Address))
+		if !ok {
 			continue
 		}
-		earlier := q
-		earlier.SendAt = early
 		if e := p.Decide(s, earlier); e.Outcome == Send && e.Pair == c.Pair {
-			return early
+			return earlier.SendAt
 		}
 	}
 	return q.at()
+}
+
+// beforeQuiet gives the last moment before the quiet hours that the question falls
+// into, or false when it falls into none. What is left of the minute in which the
+// window closes is still inside it.
+func (p *Policy) beforeQuiet(s *preferences.Snapshot, q *Question, cat *Category, a *preferences.Address) (time.Time, bool) {
+	g, places := &p.programs[cat.Program], p.places(nil, s.Zones, a.Zones)
+	if open, ok := g.next(q.at(), places); ok && open.Equal(q.at()) {
+		return time.Time{}, false
+	}
+	early, ok := g.lastBefore(q.at(), places)
+	if early.Before(q.Now) {
+		early = q.Now
+	}
+	return early, ok
 }

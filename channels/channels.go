@@ -195,6 +195,7 @@ type Found struct {
 	ProviderID, From, To, Body string
 	Created                    time.Time
 	Status                     DeliveryStatus
+	Kind                       SendErrorKind // why it failed, or 0
 	Code                       string
 }
 

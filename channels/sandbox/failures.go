@@ -26,8 +26,9 @@ type Failure struct {
 	status  int    // refuse: the HTTP status
 	code    int    // Twilio's error code
 	message string // the provider's words
-	event   string // perish: the final status or event
+	event   string // the final status or event of what is not delivered
 	kind    string // perish: a bounce's type
+	mute    bool   // no receipt is ever sent: only asking tells what became of it
 }
 
 // phoneFailures holds for texts and calls alike. The codes are Twilio's:
@@ -43,12 +44,15 @@ var phoneFailures = [...]Failure{
 	{Match: "0017", Does: "the connection closes before anything is taken", manner: lose},
 	{Match: "0018", Does: "taken, undelivered later: handset unreachable (30003)", manner: perish, code: 30003, event: "undelivered"},
 	{Match: "0019", Does: "taken and delivered, but no answer comes until the caller gives up", manner: hang},
+	{Match: "0020", Does: "taken and delivered, but the connection closes without an answer, and no receipt comes", manner: drop, mute: true},
+	{Match: "0021", Does: "taken, undelivered later (30003), but the connection closes without an answer, and no receipt comes", manner: drop, code: 30003, event: "undelivered", mute: true},
 }
 
 var mailFailures = [...]Failure{
 	{Match: "bounce", Does: "taken, bounces later", manner: perish, event: "bounce", kind: "bounce", message: "550 5.1.1 The email account that you tried to reach does not exist"},
 	{Match: "blocked", Does: "taken, blocked later by the receiving server", manner: perish, event: "bounce", kind: "blocked", message: "550 5.7.1 Message rejected"},
 	{Match: "suppressed", Does: "taken, dropped later: the provider remembers a bounce", manner: perish, event: "dropped", message: "Bounced Address"},
+	{Match: "unsubscribed", Does: "taken, dropped later: the provider says that the person unsubscribed there", manner: perish, event: "dropped", message: "Unsubscribed Address"},
 	{Match: "spam", Does: "delivered, then reported as spam", manner: dislike},
 	{Match: "error500", Does: "server error (500); nothing is taken", manner: refuse, status: http.StatusInternalServerError, message: "Internal Server Error"},
 	{Match: "429", Does: "refused at once: too many requests (429) with Retry-After", manner: refuse, status: http.StatusTooManyRequests, message: "too many requests"},

@@ -207,14 +207,14 @@ func (s *Sandbox) progressText(m *Message, f Failure) {
 	switch {
 	case f.event == "failed":
 		steps = []string{"failed"}
-	case f.manner == perish:
+	case f.event != "":
 		steps = []string{"sending", "sent", f.event}
 	}
 	if s.read(m).Status == "accepted" {
 		steps = append([]string{"queued"}, steps...)
 	}
 	for _, status := range steps {
-		s.callBack(s.update(m, func(m *Message) {
+		now := s.update(m, func(m *Message) {
 			m.Status = status
 			if m.From == "" {
 				m.From = s.senderOf(m.Service)
@@ -225,7 +225,10 @@ func (s *Sandbox) progressText(m *Message, f Failure) {
 			case f.event:
 				m.ErrorCode = f.code
 			}
-		}))
+		})
+		if !f.mute {
+			s.callBack(now)
+		}
 	}
 }
 

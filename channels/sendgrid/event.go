@@ -58,14 +58,12 @@ var news = map[word]verdict{
 	"delivered": {status: channels.Delivered},
 }
 
-// drops are SendGrid's reasons not to send a mail that it took. That somebody has
-// unsubscribed or complained came as an event of its own when it happened, with
-// the time it was said; a mail that is dropped for it later says nothing new.
+// drops are SendGrid's reasons not to send a mail that it took.
 var drops = map[string]verdict{
 	"bounced address":                   {kind: channels.AddressIsBad, code: "dropped bounced"},
 	"invalid":                           {kind: channels.AddressIsBad, code: "dropped invalid"},
-	"unsubscribed address":              {kind: channels.TryNever, code: "dropped unsubscribed"},
-	"spam reporting address":            {kind: channels.TryNever, code: "dropped spam_report"},
+	"unsubscribed address":              {kind: channels.PersonOptedOut, code: "dropped unsubscribed"},
+	"spam reporting address":            {kind: channels.PersonOptedOut, code: "dropped spam_report"},
 	"spam content":                      {kind: channels.TryNever, code: "dropped spam_content"},
 	"recipient list over package quota": {kind: channels.OperatorMustAct, code: "dropped over_quota"},
 }
@@ -109,11 +107,13 @@ func (e event) delivery(raw []byte, now time.Time) (channels.Delivery, bool) {
 	}
 	v, ok := e.verdict()
 	d.Status, d.Kind, d.Code = v.status, v.kind, v.code
-	switch e.Event {
-	case "spamreport":
+	switch {
+	case e.Event == "spamreport":
 		d.SpamReport, ok = true, true
-	case "unsubscribe", "group_unsubscribe":
+	case e.Event == "unsubscribe", e.Event == "group_unsubscribe":
 		d.Unsub, ok = true, true
+	case v.kind == channels.PersonOptedOut:
+		d.Unsub = true // a provider's refusal is an opt-out, also when its own event was lost
 	}
 	if d.EventID == "" {
 		// Never seen; but an opt-out must not be taken for one that is known already.

@@ -203,6 +203,11 @@ func TestEvents(t *testing.T) {
 	failure := func(kind channels.SendErrorKind, code string) *channels.Delivery {
 		return usual(func(d *channels.Delivery) { d.Status, d.Kind, d.Code = channels.Failed, kind, code })
 	}
+	refusal := func(code string) *channels.Delivery {
+		return usual(func(d *channels.Delivery) {
+			d.Status, d.Kind, d.Code, d.Unsub = channels.Failed, channels.PersonOptedOut, code, true
+		})
+	}
 	delivered := func(change func(*channels.Delivery)) *channels.Delivery {
 		return usual(func(d *channels.Delivery) { d.Status = channels.Delivered; change(d) })
 	}
@@ -225,8 +230,8 @@ func TestEvents(t *testing.T) {
 		"dropped: bounced":      {dropped("Bounced Address"), failure(channels.AddressIsBad, "dropped bounced")},
 		"dropped: invalid":      {dropped("Invalid"), failure(channels.AddressIsBad, "dropped invalid")},
 		"dropped: header":       {dropped("Invalid SMTPAPI header"), failure(channels.TryNever, "dropped")},
-		"dropped: unsubscribed": {dropped("Unsubscribed Address"), failure(channels.TryNever, "dropped unsubscribed")},
-		"dropped: reported":     {dropped("Spam Reporting Address"), failure(channels.TryNever, "dropped spam_report")},
+		"dropped: unsubscribed": {dropped("Unsubscribed Address"), refusal("dropped unsubscribed")},
+		"dropped: reported":     {dropped("Spam Reporting Address"), refusal("dropped spam_report")},
 		"dropped: content":      {dropped("Spam Content"), failure(channels.TryNever, "dropped spam_content")},
 		"dropped: quota":        {dropped("Recipient List over Package Quota"), failure(channels.OperatorMustAct, "dropped over_quota")},
 		"dropped: words":        {dropped("ann@patients.example"), failure(channels.TryNever, "dropped")},

@@ -41,10 +41,14 @@ func (a *Adapter) Find(ctx context.Context, m channels.Outgoing, since time.Time
 		if err != nil || value(r.Direction) == inbound || !within(created, since) {
 			return err
 		}
-		found = append(found, channels.Found{
+		f := channels.Found{
 			ProviderID: value(r.Sid), From: value(r.From), To: value(r.To), Body: value(r.Body),
 			Created: created, Status: statuses[value(r.Status)], Code: codeText(value(r.ErrorCode)),
-		})
+		}
+		if f.Status == channels.Failed {
+			f.Kind = kindOf(value(r.ErrorCode))
+		}
+		found = append(found, f)
 		return nil
 	})
 	return found, err

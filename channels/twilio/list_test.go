@@ -45,7 +45,7 @@ func TestFind(t *testing.T) {
 	found, err := newAdapter(t, p.options()).Find(t.Context(), text(1, "0143"), noon.Add(300*time.Millisecond))
 	want := []channels.Found{
 		{ProviderID: "SM4", To: patient, Body: "d", Created: noon.Add(2 * time.Minute), Status: channels.Accepted},
-		{ProviderID: "SM3", From: careNumber, To: patient, Body: "c", Created: noon.Add(time.Minute), Status: channels.Failed, Code: "30003"},
+		{ProviderID: "SM3", From: careNumber, To: patient, Body: "c", Created: noon.Add(time.Minute), Status: channels.Failed, Kind: channels.TryLater, Code: "30003"},
 		{ProviderID: "SM2", From: careNumber, To: patient, Body: "b", Created: noon, Status: channels.OnItsWay},
 	}
 	if diff := cmp.Diff(want, found); err != nil || diff != "" {

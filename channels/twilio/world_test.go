@@ -136,6 +136,7 @@ func TestFailuresOnDemand(t *testing.T) {
 		want, listed := map[string]channels.SendErrorKind{
 			"0010": channels.PersonOptedOut, "0012": channels.AddressIsBad, "0013": channels.NotTextable, "0014": channels.TryLater,
 			"0015": channels.OutcomeUnknown, "0016": channels.OutcomeUnknown, "0017": channels.OutcomeUnknown, "0019": channels.OutcomeUnknown,
+			"0020": channels.OutcomeUnknown, "0021": channels.OutcomeUnknown,
 			"0011": 0, "0018": 0, // fail later
 		}[f.Match]
 		if !listed {

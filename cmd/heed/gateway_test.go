@@ -90,6 +90,8 @@ func TestAddressesThatFail(t *testing.T) {
 		{"0016", "delivered", 1, 0, ""},
 		{"0018", "delivered", 1, 1, ""},
 		{"0019", "delivered", 1, 0, ""},
+		{"0020", "delivered", 1, 0, ""}, // no receipt comes: it was looked up
+		{"0021", "delivered", 1, 1, ""}, // and found to have failed
 	} {
 		t.Run(c.digits, func(t *testing.T) {
 			id, number, mail := "p"+c.digits, "+1303555"+c.digits, "p"+c.digits+"@patients.example"
@@ -206,13 +208,16 @@ func TestUnsubscribeAndPreferenceLinks(t *testing.T) {
 
 func TestBounceAndSpamReport(t *testing.T) {
 	h := start(t, nil)
-	for _, name := range []string{"bounce", "spam"} {
+	for _, name := range []string{"bounce", "spam", "unsubscribed"} {
 		h.ok("PUT", "/v1/patients/"+name, map[string]any{"birth_date": "1980-04-02", "addresses": []map[string]any{{"kind": "email", "value": name + "@patients.example"}}})
 		h.send(map[string]any{"patient": name, "category": "newsletter", "template": "newsletter", "variables": map[string]string{"title": "Hours", "text": "We open at eight."}})
 	}
 	eventually(t, "a bounce makes the address bad", func() bool { return h.decision("bounce", "newsletter")["code"] == "address_bad" })
 	eventually(t, "a spam report is an opt-out", func() bool { return h.decision("spam", "newsletter")["code"] == "opted_out" })
-	if d := h.decision("spam", "legal_notice"); d["outcome"] != "send" {
-		t.Errorf("a spam report ended what is essential: %v", d)
+	eventually(t, "a provider's refusal is an opt-out", func() bool { return h.decision("unsubscribed", "newsletter")["code"] == "opted_out" })
+	for _, name := range []string{"spam", "unsubscribed"} {
+		if d := h.decision(name, "legal_notice"); d["outcome"] != "send" {
+			t.Errorf("%s ended what is essential: %v", name, d)
+		}
 	}
 }

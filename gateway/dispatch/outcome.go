@@ -177,13 +177,12 @@ func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.A
 	return out, way, err
 }
 
+// foundAgain takes what the provider says of a found message as if its receipt had come.
 func (d *Dispatcher) foundAgain(ctx context.Context, m *gateway.Message, a *gateway.Attempt, f *channels.Found, now time.Time) error {
-	_, err := d.Store.Commit(ctx, gateway.Change{
-		At: now, Actor: "heed",
-		Steps: []gateway.Step{{Message: m.ID, From: gateway.Unknown, To: gateway.Sent}},
-		Edits: []gateway.Edit{{Attempt: a.ID, Status: gateway.AttemptTaken, ProviderID: f.ProviderID}},
-		Heard: heard(m.ID, now, "looked_up", ""),
-	})
+	c := d.delivered(ctx, "heed", channels.Delivery{ProviderID: f.ProviderID, Status: f.Status, Kind: f.Kind, Code: f.Code, To: f.To, At: now}, m, a)
+	c.Seen = nil // the receipt itself may still come
+	c.Heard = append(heard(m.ID, now, "looked_up", ""), c.Heard...)
+	_, err := d.commitFacts(ctx, c)
 	return err
 }
 
@@ -194,7 +193,9 @@ const tries = 8
 // and out of order: it only moves things forward.
 func (d *Dispatcher) Delivery(ctx context.Context, source string, e channels.Delivery) error {
 	if e.SpamReport || e.Unsub {
-		return d.complaint(ctx, source, e)
+		if err := d.complaint(ctx, source, e); err != nil || e.Status == 0 {
+			return err
+		}
 	}
 	a, err := d.attemptOf(ctx, e)
 	if errors.Is(err, gateway.ErrNotFound) {
@@ -212,7 +213,11 @@ func (d *Dispatcher) Delivery(ctx context.Context, source string, e channels.Del
 		// not count as heard before it took effect.
 		c := d.delivered(ctx, source, e, m, a)
 		c.Whole = true
-		if _, err = d.commitFacts(ctx, c); !errors.Is(err, gateway.ErrStale) {
+		kept, err := d.commitFacts(ctx, c)
+		if err == nil {
+			return d.Fence.Acknowledge(ctx, kept.Versions)
+		}
+		if !errors.Is(err, gateway.ErrStale) {
 			return err
 		}
 	}
@@ -278,7 +283,7 @@ func (d *Dispatcher) complaint(ctx context.Context, source string, e channels.De
 		return err
 	}
 	now := d.Now()
-	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: e.EventID}}
+	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: "opt_out:" + e.EventID}} // its news of the mail are another thing
 	for _, h := range holders {
 		c.Patients = append(c.Patients, gateway.PatientFact{Patient: h.Patient, Expect: -1, Events: []preferences.Event{{
 			ID: d.NewID(), Kind: preferences.SpamReported, At: now.UnixMicro(), Said: e.At.UnixMicro(),

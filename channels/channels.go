@@ -256,8 +256,8 @@ type Delivery struct {
 	Status     DeliveryStatus // 0: no news of the message, only of the address
 	Kind       SendErrorKind  // why it failed, or 0
 	Code       string         // the provider's own code
-	To         string
-	SpamReport bool // the person reported it as spam
-	Unsub      bool // the person used the provider's own unsubscribe
+	From, To   string         // From: the sender of ours, "" where it is not told
+	SpamReport bool           // the person reported it as spam
+	Unsub      bool           // the person used the provider's own unsubscribe
 	At         time.Time
 }

@@ -235,6 +235,7 @@ func (k checker) checkTimes() {
 	// A STOP's answer may wait for a lease, and the provider waits 15 seconds for it.
 	k.unless(s.Lease >= time.Second && s.Lease <= 10*time.Second, "sending.lease", "must be from 1s to 10s")
 	k.unless(s.LookupAfter > 0, "sending.lookup_after", "must be longer than nothing, such as 10s")
+	k.unless(s.ConfirmAfter > s.UnknownAfter, "sending.confirm_after", "must be longer than sending.unknown_after, such as 24h")
 	k.unless(s.UnknownAfter > s.LookupAfter, "sending.unknown_after", "must be longer than sending.lookup_after, such as 10m")
 	k.unless(k.Retention.LedgerYears >= 6 && k.Retention.LedgerYears <= 100, "retention.ledger_years", "must be from 6 (45 CFR 164.530(j)(2)) to 100")
 	k.unless(k.Retention.ContentDays >= 1 && k.Retention.ContentDays <= 36500, "retention.content_days", "must be from 1 to 36500")

@@ -124,6 +124,7 @@ type Sending struct {
 	Lease        time.Duration // the longest a claimed message may take to reach the provider
 	LookupAfter  time.Duration // when an outcome that is not known is asked for
 	UnknownAfter time.Duration // when it is given up
+	ConfirmAfter time.Duration // when a person looks after an essential message without a receipt
 }
 
 // Policy is where the rules stand.

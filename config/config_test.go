@@ -67,7 +67,7 @@ func TestNoFileStartsInTheSandbox(t *testing.T) {
 	if c.Providers.Mode != Sandbox || c.HTTP.Listen != "127.0.0.1:8080" || c.HTTP.PublicURL != "http://127.0.0.1:8080" || c.Database.URL != "sqlite:heed.db" || c.Redis.URL != "" {
 		t.Errorf("%+v", c)
 	}
-	if want := (Sending{5 * time.Second, 10 * time.Second, 10 * time.Minute}); c.Sending != want {
+	if want := (Sending{5 * time.Second, 10 * time.Second, 10 * time.Minute, 24 * time.Hour}); c.Sending != want {
 		t.Errorf("%+v", c.Sending)
 	}
 	if c.Retention != (Retention{6, 30}) || c.Providers.Email != "sendgrid" || c.Providers.Twilio.Agreement != "baa" || c.Providers.SendGrid.Agreement != "none" || c.Providers.SMTP.Agreement != "none" {
@@ -150,11 +150,11 @@ func TestLayers(t *testing.T) {
 		source Source
 		want   Sending
 	}{
-		"found file":             {Source{}, Sending{2 * time.Second, 2 * time.Second, 20 * time.Second}},
-		"named file":             {Source{File: other}, Sending{7 * time.Second, 10 * time.Second, 10 * time.Minute}},
-		"environment over file":  {Source{Env: env}, Sending{3 * time.Second, 3 * time.Second, 20 * time.Second}},
-		"flags over environment": {Source{Env: env, Flags: map[string]string{"sending.lease": "4s"}}, Sending{4 * time.Second, 3 * time.Second, 20 * time.Second}},
-		"the later variable":     {Source{Env: append(slices.Clone(env), "HEED_SENDING_LEASE=6s")}, Sending{6 * time.Second, 3 * time.Second, 20 * time.Second}},
+		"found file":             {Source{}, Sending{2 * time.Second, 2 * time.Second, 20 * time.Second, 24 * time.Hour}},
+		"named file":             {Source{File: other}, Sending{7 * time.Second, 10 * time.Second, 10 * time.Minute, 24 * time.Hour}},
+		"environment over file":  {Source{Env: env}, Sending{3 * time.Second, 3 * time.Second, 20 * time.Second, 24 * time.Hour}},
+		"flags over environment": {Source{Env: env, Flags: map[string]string{"sending.lease": "4s"}}, Sending{4 * time.Second, 3 * time.Second, 20 * time.Second, 24 * time.Hour}},
+		"the later variable":     {Source{Env: append(slices.Clone(env), "HEED_SENDING_LEASE=6s")}, Sending{6 * time.Second, 3 * time.Second, 20 * time.Second, 24 * time.Hour}},
 	} {
 		if got := mustLoad(t, c.source).Sending; got != c.want {
 			t.Errorf("%s: %+v", name, got)

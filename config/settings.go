@@ -81,6 +81,7 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "keys.secret", at: &c.Keys.Secret, hide: all},
 		{key: "keys.previous", at: &c.Keys.Previous, hide: all},
 		{key: "sending.lease", at: &c.Sending.Lease, def: 5 * time.Second},
+		{key: "sending.confirm_after", at: &c.Sending.ConfirmAfter, def: 24 * time.Hour},
 		{key: "sending.lookup_after", at: &c.Sending.LookupAfter, def: 10 * time.Second},
 		{key: "sending.unknown_after", at: &c.Sending.UnknownAfter, def: 10 * time.Minute},
 		{key: "policy.file", at: &c.Policy.File},

@@ -118,8 +118,11 @@ type Step struct {
 	Patient int64
 	From    Status
 	To      Status
-	Version int64     // the snapshot's; 0: not judged on one
-	Due     time.Time // To Waiting or Unknown: when to look again
+	Version int64 // the snapshot's; 0: not judged on one
+	// Try is the number of the try it speaks of: refused Taken when another one has begun
+	// since. 0: it speaks of no try.
+	Try     int
+	Due     time.Time // To Waiting, Unknown or Sent: when to look again
 	Expires time.Time // zero: as it was
 	// NotAfter is the end of the window it was judged in: refused TooLate when the
 	// clock is past it inside the transaction.
@@ -146,7 +149,8 @@ type Edit struct {
 	Status     AttemptStatus
 	ProviderID string
 	Code       string
-	// Unsent gives the place under the cap back: it surely did not go out.
+	// Unsent gives the place under the cap back: it surely did not go out. Once, and not
+	// when a receipt has said meanwhile that it did.
 	Unsent *Unsent
 }
 
@@ -169,7 +173,7 @@ type RefusalKind uint8
 // The reasons a step is refused by itself.
 const (
 	Stale   RefusalKind = iota + 1 // the patient has moved on: decide again from the database
-	Taken                          // the message is no longer in the From status
+	Taken                          // the message is no longer in the From status, or at that try
 	Capped                         // the cap was used up meanwhile
 	TooLate                        // the window has closed
 )
@@ -195,6 +199,7 @@ type Audit struct {
 	Verb   string
 	Object string
 	Detail string // without personal data
+	Step   int64  // of this message: kept only if its step was. 0: kept with the change
 }
 
 // Task is work for a person.

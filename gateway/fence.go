@@ -4,7 +4,13 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"harmonize.care/heed/preferences"
 )
+
+// MaxSkew is how far the clock of a gateway may be from the database's before it is
+// not ready. Two gateways are at most twice as far apart.
+const MaxSkew = time.Second
 
 // Fence keeps a message from leaving after its patient's refusal was
 // acknowledged. It knows the revocations heard here and the provider calls under
@@ -78,11 +84,40 @@ func (f *Fence) end(patient int64) {
 	}
 }
 
+// Settle is the end of every change that may hold a refusal: see Acknowledge. A stop
+// that changes nothing, because it was heard before, is answered no sooner than the
+// first one: it waits for whoever has the number.
+func (f *Fence) Settle(ctx context.Context, c Change, kept Kept) error {
+	versions := map[int64]int64{}
+	for i := range c.Numbers {
+		n := &c.Numbers[i]
+		if n.Event.Kind != preferences.NumberStopped || kept.News[n.Number] {
+			continue
+		}
+		number, err := f.Store.Number(ctx, n.Number)
+		if err != nil {
+			return err
+		}
+		for _, h := range number.Holders {
+			versions[h.Patient] = 0
+		}
+	}
+	if kept.Known {
+		for i := range c.Patients {
+			versions[c.Patients[i].Patient] = 0
+		}
+	}
+	for patient, version := range kept.Versions {
+		versions[patient] = version
+	}
+	return f.Acknowledge(ctx, versions)
+}
+
 // Acknowledge returns when no message of these patients can reach a provider any
 // more on a decision older than the given versions: the calls under way here have
-// returned and no claim of any replica holds a live lease. It takes at most one
-// lease: a claim made before the refusal has run out by then, and later claims are
-// refused by the store.
+// returned and no replica has claimed any. It takes at most one lease by this
+// machine's own clock, whatever the others' show: a claim made before the refusal
+// has run out by then, and later claims are refused by the store.
 func (f *Fence) Acknowledge(ctx context.Context, versions map[int64]int64) error {
 	if len(versions) == 0 {
 		return nil
@@ -107,7 +142,7 @@ func (f *Fence) Acknowledge(ctx context.Context, versions map[int64]int64) error
 		}
 	}
 	for f.Now().Before(end) {
-		n, err := f.Store.Calling(ctx, patients, f.Now())
+		n, err := f.Store.Calling(ctx, patients)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -30,12 +30,15 @@ type Store interface {
 	Messages(ctx context.Context, f MessageFilter) ([]Message, error)
 	Attempt(ctx context.Context, id int64) (*Attempt, error)
 	AttemptByProvider(ctx context.Context, providerID string) (*Attempt, error)
-	// Open lists messages that are Sending with a lease before the given moment, or
-	// Unknown; with Tries.
-	Open(ctx context.Context, before time.Time, limit int) ([]Message, error)
-	// Calling counts messages of these patients that are Sending under a lease that
-	// still runs at now.
-	Calling(ctx context.Context, patients []int64, now time.Time) (int, error)
+	// Abandoned lists messages that are Sending with a lease before the given moment;
+	// with Tries.
+	Abandoned(ctx context.Context, before time.Time, limit int) ([]Message, error)
+	// Unresolved lists messages whose outcome, or whose receipt, is to be asked for by
+	// now; with Tries.
+	Unresolved(ctx context.Context, now time.Time, limit int) ([]Message, error)
+	// Calling counts messages of these patients that are Sending. Answers are left out:
+	// the confirmation of a stop goes out after the stop.
+	Calling(ctx context.Context, patients []int64) (int, error)
 
 	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)
 	Audits(ctx context.Context, after int64, limit int) ([]AuditRow, error)

@@ -56,7 +56,7 @@ func heardStatus(at string, form url.Values, now time.Time) channels.Heard {
 	}
 	d := channels.Delivery{
 		EventID: sid + ":" + word, Attempt: attemptOf(at), ProviderID: sid, Status: status,
-		Code: form.Get("ErrorCode"), To: form.Get("To"), At: now,
+		Code: form.Get("ErrorCode"), From: form.Get("From"), To: form.Get("To"), At: now,
 	}
 	if status == channels.Failed {
 		code, _ := strconv.Atoi(d.Code) // no number, no code

@@ -101,7 +101,7 @@ func TestStatus(t *testing.T) {
 		}
 		heard, err := reader(t).Read(signedHook("https://heed.example/webhooks/twilio/status?attempt=9007", form), noon)
 		wanted := channels.Heard{Deliveries: []channels.Delivery{{
-			EventID: "SM1:" + word, Attempt: 9007, ProviderID: "SM1", Status: want, Kind: kind, Code: form.Get("ErrorCode"), To: patient, At: noon,
+			EventID: "SM1:" + word, Attempt: 9007, ProviderID: "SM1", Status: want, Kind: kind, Code: form.Get("ErrorCode"), From: careNumber, To: patient, At: noon,
 		}}}
 		if diff := cmp.Diff(wanted, heard); err != nil || diff != "" {
 			t.Errorf("%s: %v\n%s", word, err, diff)

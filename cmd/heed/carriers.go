@@ -65,7 +65,7 @@ func openCarriers(cfg *config.Config, base string) (carriers, error) {
 	}
 	for program, p := range cfg.Programs {
 		if p.SMSFrom != "" || p.MessagingService != "" {
-			c.ways[dispatch.WayOf{Program: program, Channel: channels.SMS}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement)}
+			c.ways[dispatch.WayOf{Program: program, Channel: channels.SMS}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement), Receipts: true}
 		}
 		carrier := p.Email
 		if carrier == "" {
@@ -76,7 +76,9 @@ func openCarriers(cfg *config.Config, base string) (carriers, error) {
 		case carrier == "smtp" && relay != nil:
 			c.ways[dispatch.WayOf{Program: program, Channel: channels.Email}] = dispatch.Way{Adapter: relay, Agreement: agreement(mail.Agreement)}
 		case carrier == "sendgrid":
-			c.ways[dispatch.WayOf{Program: program, Channel: channels.Email}] = dispatch.Way{Adapter: c.sendgrid, Agreement: agreement(s.Agreement)}
+			c.ways[dispatch.WayOf{Program: program, Channel: channels.Email}] = dispatch.Way{
+				Adapter: c.sendgrid, Agreement: agreement(s.Agreement), Receipts: s.WebhookPublicKey != "",
+			}
 		}
 	}
 	return c, nil

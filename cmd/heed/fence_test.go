@@ -176,7 +176,7 @@ func (f *fenceTest) replica(database, redisURL string) *replica {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { db.Close() })
-	real, err := cache.NewRedis(cache.RedisOptions{URL: redisURL, Expiry: time.Minute})
+	real, err := cache.NewRedis(cache.RedisOptions{URL: redisURL, Expiry: time.Minute, Secret: []byte(strings.Repeat("s", 32))})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -90,15 +90,15 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New}); err != nil {
 		return nil, err
 	}
-	if err := h.furnish(ctx, ready); err != nil {
+	if err := h.furnish(ctx, secret, ready); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
 }
 
 // furnish puts in what needs the database.
-func (h *house) furnish(ctx context.Context, ready func() error) error {
-	if err := h.openCache(); err != nil {
+func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) error {
+	if err := h.openCache(secret); err != nil {
 		return err
 	}
 	if err := h.keepPolicy(ctx); err != nil {
@@ -121,6 +121,7 @@ func (h *house) furnish(ctx context.Context, ready func() error) error {
 			h.log.Error("what became of a call could not be kept; the sweep will find it", "error", err)
 		},
 		Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
+		ConfirmAfter: h.cfg.Sending.ConfirmAfter,
 	}
 	return nil
 }
@@ -146,7 +147,7 @@ func (h *house) checkTexts() error {
 	return errors.Join(errs...)
 }
 
-func (h *house) openCache() error {
+func (h *house) openCache(secret []byte) error {
 	if h.cfg.Redis.URL == "" {
 		memory := cache.NewMemory(memoryCache, cacheExpiry)
 		h.cache, h.stats = memory, memory.Stats
@@ -154,7 +155,7 @@ func (h *house) openCache() error {
 	}
 	redis.SetLogger(redisLog{h.log}) // the client's own logger writes past ours
 	var err error
-	if h.redis, err = cache.NewRedis(cache.RedisOptions{URL: h.cfg.Redis.URL, Expiry: cacheExpiry}); err != nil {
+	if h.redis, err = cache.NewRedis(cache.RedisOptions{URL: h.cfg.Redis.URL, Expiry: cacheExpiry, Secret: secret}); err != nil {
 		return err
 	}
 	h.cache, h.stats = h.redis, h.redis.Stats

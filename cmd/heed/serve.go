@@ -131,7 +131,10 @@ func (s *server) loops() []jobs.Loop {
 			Work: func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) },
 		})
 	}
-	return append(list, jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep})
+	return append(list,
+		jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep},
+		jobs.Loop{Name: "resolve", Interval: time.Second, Log: s.log, Work: s.dispatcher.Resolve},
+	)
 }
 
 // web is the HTTP server: the API, the pages, the figures, and the sandbox.

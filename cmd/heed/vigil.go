@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"harmonize.care/heed/gateway"
 )
 
 // vigil looks every second whether the gateway may claim messages.
@@ -37,10 +39,6 @@ func (v *vigil) watch(ctx context.Context, look func(context.Context) error) {
 	}
 }
 
-// maxSkew is how far the host's clock may be from the database's: leases of
-// replicas are compared by it.
-const maxSkew = time.Second
-
 // look asks the database for its clock.
 func (s *server) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -51,7 +49,7 @@ func (s *server) look(ctx context.Context) error {
 		return fmt.Errorf("the database does not answer: %w", err)
 	}
 	after := s.hostClock()
-	if theirs.Before(before.Add(-maxSkew)) || theirs.After(after.Add(maxSkew)) {
+	if theirs.Before(before.Add(-gateway.MaxSkew)) || theirs.After(after.Add(gateway.MaxSkew)) {
 		return fmt.Errorf("this machine's clock is %s off the database's: mend it (chrony, ntpd)", theirs.Sub(after).Round(time.Millisecond))
 	}
 	return nil

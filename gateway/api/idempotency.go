@@ -25,10 +25,7 @@ type Answers interface {
 }
 
 const (
-	maxKey = 255
-	// lostAfter is how long a second call waits for the answer of a first one that
-	// another replica may be carrying out: a refusal waits for one lease at most.
-	lostAfter = 6 * time.Second
+	maxKey    = 255
 	lookEvery = 50 * time.Millisecond
 )
 
@@ -127,7 +124,8 @@ func (a *API) first(w http.ResponseWriter, r *http.Request, next http.Handler, k
 func (a *API) replay(w http.ResponseWriter, r *http.Request, key *gateway.Key) bool {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	for end := time.Now().Add(lostAfter); ; {
+	// A refusal waits for one lease at most.
+	for end := time.Now().Add(a.Dispatcher.Lease + time.Second); ; {
 		kept, err := a.Answers.Answer(r.Context(), key)
 		switch {
 		case errors.Is(err, gateway.ErrConflict):

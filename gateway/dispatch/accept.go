@@ -8,6 +8,7 @@ import (
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
 )
 
@@ -31,19 +32,31 @@ type Request struct {
 // Replaced is the code of a message that another one took the place of.
 const Replaced = "replaced"
 
-// Accepted is what one request came to. Err is a gateway.Invalid or
-// gateway.ErrNotFound; then nothing was kept of it.
+// Accepted is what one request came to. Err is a gateway.Invalid,
+// gateway.ErrNotFound or gateway.ErrErased; then nothing was kept of it.
 type Accepted struct {
 	ID       int64
 	Due      time.Time
 	Decision Answer
 	Err      error
+	patient  int64
 }
 
 // Accept takes requests in: durable when it returns. Key, when given, gets its
 // answer from the function, in the same commit; Replayed is the first answer of a
 // key that was used before. One bad request refuses itself alone.
 func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte)) ([]Accepted, *gateway.Key, error) {
+	list, first, err := d.acceptAll(ctx, actor, requests, key, answer)
+	if errors.Is(err, gateway.ErrErased) { // erased while we looked: the cache is behind
+		for i := range list {
+			d.Cache.Delete(ctx, list[i].patient)
+		}
+		list, first, err = d.acceptAll(ctx, actor, requests, key, answer)
+	}
+	return list, first, err
+}
+
+func (d *Dispatcher) acceptAll(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte)) ([]Accepted, *gateway.Key, error) {
 	now := d.Now()
 	change := gateway.Change{At: now, Actor: actor, Key: key}
 	list := make([]Accepted, len(requests))
@@ -52,7 +65,7 @@ func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Reques
 		m, got, err := d.accept(ctx, actor, requests[i], now)
 		if err != nil {
 			var wrong gateway.Invalid
-			if !errors.As(err, &wrong) && !errors.Is(err, gateway.ErrNotFound) {
+			if !errors.As(err, &wrong) && !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, gateway.ErrErased) {
 				return nil, nil, err
 			}
 			list[i].Err = err
@@ -63,7 +76,7 @@ func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Reques
 		change.Accepts = append(change.Accepts, m)
 		for _, old := range requests[i].Replaces {
 			change.Steps = append(change.Steps, gateway.Step{Message: old, From: gateway.Waiting, To: gateway.Canceled, Code: Replaced})
-			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.cancel", Object: fmt.Sprintf("message:%d", old)})
+			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.cancel", Object: fmt.Sprintf("message:%d", old), Step: old})
 		}
 		if m.Body.Override != "" {
 			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.override", Object: fmt.Sprintf("message:%d", m.ID)})
@@ -77,7 +90,7 @@ func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Reques
 	}
 	kept, err := d.Store.Commit(ctx, change)
 	if err != nil {
-		return nil, nil, err
+		return list, nil, err
 	}
 	d.Wake()
 	return list, kept.Replayed, nil
@@ -132,11 +145,14 @@ func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, cat 
 	q := d.question(&m, t, usage)
 	q.AtDispatch, q.SendAt = false, r.SendAt
 	k := ks[patient]
+	if k.Snapshot != nil && k.Standing == preferences.Erased {
+		return m, Accepted{}, gateway.ErrErased
+	}
 	if m.Queue == gateway.ReminderQueue {
 		m.Due = later(now, d.Policy.ScheduleAt(k.Snapshot, q))
 		q.SendAt = m.Due
 	}
-	return m, Accepted{ID: m.ID, Due: m.Due, Decision: Answer{d.Policy.Decide(k.Snapshot, q), k.from}}, nil
+	return m, Accepted{patient: patient, ID: m.ID, Due: m.Due, Decision: Answer{d.Policy.Decide(k.Snapshot, q), k.from}}, nil
 }
 
 func queueOf(m *gateway.Message, now time.Time) gateway.Queue {
@@ -207,18 +223,13 @@ func (d *Dispatcher) move(ctx context.Context, actor string, id int64, verb stri
 	}
 	step.Message, step.From = id, gateway.Waiting
 	kept, err := d.Store.Commit(ctx, gateway.Change{
-		At: d.Now(), Actor: actor, Key: gateway.KeyOf(ctx), Steps: []gateway.Step{step},
+		At: d.Now(), Actor: actor, Key: gateway.KeyOf(ctx), Steps: []gateway.Step{step}, Whole: true,
 		Audit: []gateway.Audit{{Verb: verb, Object: fmt.Sprintf("message:%d", id)}},
 	})
-	switch {
-	case err != nil:
-		return err
-	case kept.Replayed != nil:
-		return gateway.ErrReplayed
-	case kept.Refused[id].Why != 0:
-		return gateway.ErrStale
+	if err == nil && kept.Replayed != nil {
+		err = gateway.ErrReplayed
 	}
-	return nil
+	return err
 }
 
 // maxReference is how many waiting messages one reference may have: an appointment
@@ -235,7 +246,7 @@ func (d *Dispatcher) CancelReference(ctx context.Context, actor, reference strin
 	c := gateway.Change{At: d.Now(), Actor: actor, Key: gateway.KeyOf(ctx)}
 	for i := range list {
 		c.Steps = append(c.Steps, gateway.Step{Message: list[i].ID, From: gateway.Waiting, To: gateway.Canceled})
-		c.Audit = append(c.Audit, gateway.Audit{Verb: "message.cancel", Object: fmt.Sprintf("message:%d", list[i].ID)})
+		c.Audit = append(c.Audit, gateway.Audit{Verb: "message.cancel", Object: fmt.Sprintf("message:%d", list[i].ID), Step: list[i].ID})
 	}
 	kept, err := d.Store.Commit(ctx, c)
 	if err == nil && kept.Replayed != nil {

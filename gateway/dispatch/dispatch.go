@@ -18,6 +18,8 @@ import (
 type Way struct {
 	Adapter   channels.Adapter
 	Agreement policy.Content
+	// Receipts: the provider tells later whether a message arrived. A plain relay does not.
+	Receipts bool
 }
 
 // WayOf picks the way of a program on a channel.
@@ -49,6 +51,7 @@ type Dispatcher struct {
 	Lease        time.Duration // the longest from claim to the end of the provider call
 	LookupAfter  time.Duration // how long an unknown outcome waits for a receipt before it is looked up
 	UnknownAfter time.Duration // how long an unknown outcome stays open
+	ConfirmAfter time.Duration // how long an essential message may go without a receipt before a person looks
 
 	calls [len(gateway.Queues)]calls
 }

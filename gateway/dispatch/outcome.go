@@ -7,51 +7,68 @@ import (
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
-	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
 )
 
-// Sweep looks after messages whose claim ran out and whose outcome is unknown.
-// It runs at start and every second, and gives how many it moved.
+// sweepBatch is how many messages one pass looks after.
+const sweepBatch = 200
+
+// Sweep takes back claims whose lease ran out. It runs at start and every second, and
+// gives how many it moved. A gateway that is not ready sweeps nothing: its clock,
+// which leases are compared by, may be wrong.
 func (d *Dispatcher) Sweep(ctx context.Context) (int, error) {
+	if ready := d.Ready() == nil; !ready {
+		return 0, nil
+	}
 	now := d.Now()
-	open, err := d.Store.Open(ctx, now, 200)
+	// The claim was made by another gateway, whose clock may be behind ours.
+	list, err := d.Store.Abandoned(ctx, now.Add(-2*gateway.MaxSkew), sweepBatch)
 	if err != nil {
 		return 0, err
 	}
-	moved := 0
-	for i := range open {
-		m := &open[i]
-		if len(m.Tries) == 0 {
-			continue
+	var errs []error
+	for i := range list {
+		if m := &list[i]; len(m.Tries) > 0 {
+			errs = append(errs, d.abandoned(ctx, m, &m.Tries[len(m.Tries)-1], now))
 		}
-		last := &m.Tries[len(m.Tries)-1]
-		switch {
-		case m.Status == gateway.Sending:
-			err = d.abandoned(ctx, m, last, now)
-		case now.Before(m.Due):
-			continue
-		default:
-			err = d.resolve(ctx, m, last, now)
-		}
-		if err != nil {
-			return moved, err
-		}
-		moved++
 	}
-	return moved, nil
+	return len(list), errors.Join(errs...)
+}
+
+// Resolve asks for outcomes that are not known, and for receipts that never came. It
+// gives how many it looked at.
+func (d *Dispatcher) Resolve(ctx context.Context) (int, error) {
+	if ready := d.Ready() == nil; !ready {
+		return 0, nil
+	}
+	now := d.Now()
+	list, err := d.Store.Unresolved(ctx, now, sweepBatch)
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	answers := true // a provider that does not answer is asked once in a pass
+	for i := range list {
+		if m := &list[i]; len(m.Tries) > 0 {
+			errs = append(errs, d.resolve(ctx, m, &m.Tries[len(m.Tries)-1], now, &answers))
+		}
+	}
+	return len(list), errors.Join(errs...)
 }
 
 // abandoned takes back a claim whose lease ran out: surely unsent when the call
-// was never begun, else unknown.
+// was never begun, else as its attempt says, else unknown.
 func (d *Dispatcher) abandoned(ctx context.Context, m *gateway.Message, a *gateway.Attempt, now time.Time) error {
+	if a.Status >= gateway.AttemptTaken && a.Status <= gateway.AttemptFailed {
+		return d.asKept(ctx, m, a, now)
+	}
 	j := &job{message: m, attempt: *a}
 	c := gateway.Change{At: now, Actor: "heed"}
-	if a.Status == gateway.AttemptClaimed {
-		j.giveBack(&c, now, "lease_ended")
-	} else {
-		c.Steps = []gateway.Step{{Message: m.ID, From: gateway.Sending, To: gateway.Unknown, Due: now.Add(d.LookupAfter), Code: "lease_ended"}}
+	if a.Status == gateway.AttemptBegun || a.Status == gateway.AttemptUnknown {
+		c.Steps = []gateway.Step{{Message: m.ID, From: gateway.Sending, To: gateway.Unknown, Try: a.Number, Due: now.Add(d.LookupAfter), Code: "lease_ended"}}
 		c.Edits = []gateway.Edit{{Attempt: a.ID, Status: gateway.AttemptUnknown, Code: "lease_ended"}}
+	} else {
+		j.giveBack(&c, now, "lease_ended")
 	}
 	c.Heard = heard(m.ID, now, "lease_ended", "")
 	_, err := d.Store.Commit(ctx, c)
@@ -59,21 +76,69 @@ func (d *Dispatcher) abandoned(ctx context.Context, m *gateway.Message, a *gatew
 	return err
 }
 
-// resolve looks an unknown outcome up, and ends it when its time is over.
-func (d *Dispatcher) resolve(ctx context.Context, m *gateway.Message, a *gateway.Attempt, now time.Time) error {
-	found, err := d.lookUp(ctx, m, a)
-	if err == nil && found != nil {
-		return d.foundAgain(ctx, m, a, found, now)
+// asKept moves a message to where its attempt says it is: the call's record came when
+// the sweep had been quicker with the message.
+func (d *Dispatcher) asKept(ctx context.Context, m *gateway.Message, a *gateway.Attempt, now time.Time) error {
+	c := gateway.Change{At: now, Actor: "heed"}
+	switch a.Status {
+	case gateway.AttemptDelivered:
+		c.Steps = []gateway.Step{{Message: m.ID, From: m.Status, To: gateway.Delivered, Try: a.Number}}
+	case gateway.AttemptFailed:
+		d.fallback(&c, m, a, m.Status, a.Code)
+	default:
+		c.Steps = []gateway.Step{d.sent(m, a, m.Status, now)}
 	}
-	// An error and an empty list say the same: nothing is known yet. Nothing found
-	// proves nothing on accounts that redact.
-	if now.Sub(a.At) < d.UnknownAfter {
+	_, err := d.Store.Commit(ctx, c)
+	d.Wake()
+	return err
+}
+
+// lookUpTime is how long a provider may take to say what it knows.
+const lookUpTime = 5 * time.Second
+
+// resolve looks a message up, and ends what stays unknown when its time is over.
+func (d *Dispatcher) resolve(ctx context.Context, m *gateway.Message, a *gateway.Attempt, now time.Time, answers *bool) error {
+	if m.Status == gateway.Unknown && a.Status >= gateway.AttemptTaken && a.Status <= gateway.AttemptFailed {
+		return d.asKept(ctx, m, a, now)
+	}
+	var found *channels.Found
+	if *answers {
+		call, cancel := context.WithTimeout(ctx, lookUpTime)
+		var err error
+		found, err = d.lookUp(call, m, a)
+		cancel()
+		// An error and an empty list say the same: nothing is known yet. Nothing found
+		// proves nothing on accounts that redact.
+		*answers = err == nil
+	}
+	switch {
+	case found != nil && (m.Status == gateway.Unknown || found.Status >= channels.Delivered):
+		return d.foundAgain(ctx, m, a, found, now)
+	case m.Status == gateway.Sent:
+		return d.unconfirmed(ctx, m, a, now)
+	case now.Sub(a.At) < d.UnknownAfter:
 		_, err := d.Store.Commit(ctx, gateway.Change{At: now, Actor: "heed", Steps: []gateway.Step{{
-			Message: m.ID, From: gateway.Unknown, To: gateway.Unknown, Due: now.Add(d.LookupAfter), Code: m.Code,
+			Message: m.ID, From: gateway.Unknown, To: gateway.Unknown, Try: a.Number, Due: now.Add(d.LookupAfter), Code: m.Code,
 		}}})
 		return err
 	}
 	return d.giveUp(ctx, m, a, now)
+}
+
+// neverConfirmed is the code of an essential message that the provider took and of
+// which no receipt came.
+const neverConfirmed = "never_confirmed"
+
+// unconfirmed hands an essential message without a receipt to a person: it may have
+// arrived, and nobody knows.
+func (d *Dispatcher) unconfirmed(ctx context.Context, m *gateway.Message, a *gateway.Attempt, now time.Time) error {
+	_, err := d.Store.Commit(ctx, gateway.Change{
+		At: now, Actor: "heed",
+		Steps: []gateway.Step{{Message: m.ID, From: gateway.Sent, To: gateway.NeedsStaff, Try: a.Number, Code: neverConfirmed}},
+		Tasks: []gateway.Task{d.staffTask(m, []string{"The provider took it and never said that it arrived. It may have."})},
+		Heard: heard(m.ID, now, "given_up", neverConfirmed),
+	})
+	return err
 }
 
 // outcomeUnknown is the code of a message whose provider never said what became of it.
@@ -84,7 +149,7 @@ const outcomeUnknown = "outcome_unknown"
 func (d *Dispatcher) giveUp(ctx context.Context, m *gateway.Message, a *gateway.Attempt, now time.Time) error {
 	c := gateway.Change{At: now, Actor: "heed"}
 	c.Edits = []gateway.Edit{{Attempt: a.ID, Status: gateway.AttemptUnknown, Code: outcomeUnknown}}
-	step := gateway.Step{Message: m.ID, From: gateway.Unknown, Code: outcomeUnknown}
+	step := gateway.Step{Message: m.ID, From: gateway.Unknown, Try: a.Number, Code: outcomeUnknown}
 	switch {
 	case !m.Essential:
 		step.To = gateway.Failed
@@ -134,10 +199,16 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 	from := d.Senders[a.Program]
 	for i := range list {
 		f := &list[i]
+		if a.ProviderID != "" { // it was taken: only this one is asked about
+			if f.ProviderID == a.ProviderID {
+				return f, nil
+			}
+			continue
+		}
 		if f.To != out.To || f.Body != out.Text || from != "" && f.From != from || f.Created.Before(since) {
 			continue
 		}
-		_, err := d.Store.AttemptByProvider(ctx, f.ProviderID)
+		_, err := d.Store.AttemptByProvider(ctx, f.ProviderID) // its receipt would have named it
 		if errors.Is(err, gateway.ErrNotFound) {
 			return f, nil
 		}
@@ -179,120 +250,12 @@ func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.A
 
 // foundAgain takes what the provider says of a found message as if its receipt had come.
 func (d *Dispatcher) foundAgain(ctx context.Context, m *gateway.Message, a *gateway.Attempt, f *channels.Found, now time.Time) error {
-	c := d.delivered(ctx, "heed", channels.Delivery{ProviderID: f.ProviderID, Status: f.Status, Kind: f.Kind, Code: f.Code, To: f.To, At: now}, m, a)
+	c, err := d.delivered(ctx, "heed", channels.Delivery{ProviderID: f.ProviderID, Status: f.Status, Kind: f.Kind, Code: f.Code, To: f.To, At: now}, m, a)
+	if err != nil {
+		return err
+	}
 	c.Seen = nil // the receipt itself may still come
 	c.Heard = append(heard(m.ID, now, "looked_up", ""), c.Heard...)
-	_, err := d.commitFacts(ctx, c)
+	_, err = d.commitFacts(ctx, c)
 	return err
-}
-
-// tries is how often a receipt is judged again when its message moves meanwhile.
-const tries = 8
-
-// Delivery takes a provider's word on a message in. It may come early, late, twice
-// and out of order: it only moves things forward.
-func (d *Dispatcher) Delivery(ctx context.Context, source string, e channels.Delivery) error {
-	if e.SpamReport || e.Unsub {
-		if err := d.complaint(ctx, source, e); err != nil || e.Status == 0 {
-			return err
-		}
-	}
-	a, err := d.attemptOf(ctx, e)
-	if errors.Is(err, gateway.ErrNotFound) {
-		return nil // not ours, or older than the retention
-	}
-	if err != nil {
-		return err
-	}
-	for range tries {
-		m, err := d.Store.Message(ctx, a.Message)
-		if err != nil {
-			return err
-		}
-		// Whole: a receipt that crosses our own record of the call is judged again, and must
-		// not count as heard before it took effect.
-		c := d.delivered(ctx, source, e, m, a)
-		c.Whole = true
-		kept, err := d.commitFacts(ctx, c)
-		if err == nil {
-			return d.Fence.Acknowledge(ctx, kept.Versions)
-		}
-		if !errors.Is(err, gateway.ErrStale) {
-			return err
-		}
-	}
-	return gateway.ErrStale
-}
-
-func (d *Dispatcher) attemptOf(ctx context.Context, e channels.Delivery) (*gateway.Attempt, error) {
-	if e.Attempt != 0 {
-		a, err := d.Store.Attempt(ctx, e.Attempt)
-		if err == nil && a.ProviderID != "" && e.ProviderID != "" && a.Pair.Channel != channels.Email && a.ProviderID != e.ProviderID {
-			return nil, gateway.ErrNotFound
-		}
-		return a, err
-	}
-	return d.Store.AttemptByProvider(ctx, e.ProviderID)
-}
-
-// delivered says what one word of the provider changes.
-func (d *Dispatcher) delivered(ctx context.Context, source string, e channels.Delivery, m *gateway.Message, a *gateway.Attempt) gateway.Change {
-	now := d.Now()
-	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: e.EventID}}
-	c.Heard = heard(m.ID, now, deliveryWord(e.Status), e.Code)
-	edit := gateway.Edit{Attempt: a.ID, Status: gateway.AttemptTaken, Code: e.Code}
-	if a.ProviderID == "" && a.Pair.Channel != channels.Email {
-		edit.ProviderID = e.ProviderID
-	}
-	latest := a.Number == m.Attempts
-	open := m.Status == gateway.Sending || m.Status == gateway.Unknown || m.Status == gateway.Sent
-	// We had given up on it, or wait to try once more, and now hear that it was taken after all.
-	late := m.Code == outcomeUnknown && (m.Status == gateway.Waiting || m.Status == gateway.NeedsStaff || m.Status == gateway.Failed)
-	switch {
-	case e.Status == channels.Delivered:
-		edit.Status = gateway.AttemptDelivered
-		if latest && (open || late) {
-			c.Steps = []gateway.Step{{Message: m.ID, From: m.Status, To: gateway.Delivered}}
-		}
-	case e.Status == channels.Failed:
-		if a.Status == gateway.AttemptDelivered {
-			break // out of order: what was confirmed stays so
-		}
-		edit.Status = gateway.AttemptFailed
-		if latest && open {
-			d.fallback(&c, m, a, m.Status, e.Code)
-		}
-		texts, _ := d.Store.AddressTexts(ctx, []int64{a.Pair.Address})
-		d.learn(&c, a, m.Patient, texts[a.Pair.Address], e.Kind, e.Code)
-	case latest && (m.Status == gateway.Unknown || m.Status == gateway.Sending || late):
-		c.Steps = []gateway.Step{{Message: m.ID, From: m.Status, To: gateway.Sent}}
-	}
-	c.Edits = []gateway.Edit{edit}
-	return c
-}
-
-func deliveryWord(s channels.DeliveryStatus) string {
-	return [...]string{"heard", "accepted", "on_its_way", "delivered", "failed"}[s]
-}
-
-// complaint takes a spam report or the provider's own unsubscribe in: an opt-out
-// of everything non-essential, bound to the mailbox, for everyone who has it.
-func (d *Dispatcher) complaint(ctx context.Context, source string, e channels.Delivery) error {
-	holders, err := d.Store.Mailbox(ctx, e.To)
-	if err != nil {
-		return err
-	}
-	now := d.Now()
-	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: "opt_out:" + e.EventID}} // its news of the mail are another thing
-	for _, h := range holders {
-		c.Patients = append(c.Patients, gateway.PatientFact{Patient: h.Patient, Expect: -1, Events: []preferences.Event{{
-			ID: d.NewID(), Kind: preferences.SpamReported, At: now.UnixMicro(), Said: e.At.UnixMicro(),
-			Source: preferences.FromProvider, Actor: source, Address: h.Address,
-		}}})
-	}
-	kept, err := d.commitFacts(ctx, c)
-	if err != nil {
-		return err
-	}
-	return d.Fence.Acknowledge(ctx, kept.Versions)
 }

@@ -19,7 +19,7 @@ func (d *Dispatcher) send(ctx context.Context, j *job) error {
 	// What was claimed is recorded even while the process is being stopped.
 	keep := context.WithoutCancel(ctx)
 	now := d.Now()
-	if !now.Before(j.lease) || !j.notAfter.IsZero() && !now.Before(j.notAfter) || ctx.Err() != nil {
+	if j.over(now) || ctx.Err() != nil {
 		return d.unsent(keep, j, now)
 	}
 	done, ok := d.Fence.Begin(j.message.Patient, j.version)
@@ -30,7 +30,12 @@ func (d *Dispatcher) send(ctx context.Context, j *job) error {
 		d.Cache.Delete(keep, j.message.Patient)
 		return d.unsent(keep, j, now)
 	}
-	call, cancel := context.WithTimeout(ctx, j.lease.Sub(now))
+	if now = d.Now(); j.over(now) { // the machine may have slept since
+		done()
+		return d.unsent(keep, j, now)
+	}
+	// A process that is being stopped lets its calls end: they end with their lease.
+	call, cancel := context.WithTimeout(keep, j.lease.Sub(now))
 	receipt, err := j.way.Adapter.Send(call, j.out)
 	cancel()
 	done()
@@ -44,15 +49,33 @@ func (d *Dispatcher) send(ctx context.Context, j *job) error {
 	return d.failed(keep, j, failed)
 }
 
+// over says whether no call may start any more. Both clocks are asked: the monotonic
+// one stands still while a machine sleeps, and the other one can be set back.
+func (j *job) over(now time.Time) bool {
+	return !now.Before(j.lease) || !now.Round(0).Before(j.lease.Round(0)) || !j.notAfter.IsZero() && !now.Before(j.notAfter)
+}
+
+// taken keeps that the provider has it. What the sweep was quicker with stays: it
+// finds the attempt as it is kept here.
 func (d *Dispatcher) taken(ctx context.Context, j *job, r channels.Receipt) error {
 	now := d.Now()
 	_, err := d.Store.Commit(ctx, gateway.Change{
 		At: now, Actor: "heed",
-		Steps: []gateway.Step{{Message: j.message.ID, From: gateway.Sending, To: gateway.Sent}},
+		Steps: []gateway.Step{d.sent(j.message, &j.attempt, gateway.Sending, now)},
 		Edits: []gateway.Edit{{Attempt: j.attempt.ID, Status: gateway.AttemptTaken, ProviderID: r.ProviderID}},
 		Heard: heard(j.message.ID, now, "sent", ""),
 	})
 	return err
+}
+
+// sent is the step of a message that the provider has. When no receipt of an
+// essential one comes, the provider is asked, and in the end a person.
+func (d *Dispatcher) sent(m *gateway.Message, a *gateway.Attempt, from gateway.Status, now time.Time) gateway.Step {
+	step := gateway.Step{Message: m.ID, From: from, To: gateway.Sent, Try: a.Number}
+	if way, ok := d.way(a.Program, a.Pair.Channel); ok && way.Receipts && m.Essential {
+		step.Due = now.Add(d.ConfirmAfter)
+	}
+	return step
 }
 
 // unsent gives a claimed message back to the queue: no call was made.
@@ -64,7 +87,7 @@ func (d *Dispatcher) unsent(ctx context.Context, j *job, due time.Time) error {
 }
 
 func (j *job) giveBack(c *gateway.Change, due time.Time, code string) {
-	c.Steps = append(c.Steps, gateway.Step{Message: j.message.ID, From: gateway.Sending, To: gateway.Waiting, Due: due, Code: code})
+	c.Steps = append(c.Steps, gateway.Step{Message: j.message.ID, From: gateway.Sending, To: gateway.Waiting, Try: j.attempt.Number, Due: due, Code: code})
 	c.Edits = append(c.Edits, j.unsentEdit(gateway.AttemptUnsent, code))
 }
 
@@ -84,7 +107,7 @@ func (d *Dispatcher) failed(ctx context.Context, j *job, e *channels.SendError) 
 	retry := e.Kind == channels.TryLater || e.Kind == channels.OperatorMustAct
 	switch {
 	case e.Kind == channels.OutcomeUnknown:
-		c.Steps = []gateway.Step{{Message: j.message.ID, From: gateway.Sending, To: gateway.Unknown, Due: now.Add(d.LookupAfter), Code: code}}
+		c.Steps = []gateway.Step{{Message: j.message.ID, From: gateway.Sending, To: gateway.Unknown, Try: j.attempt.Number, Due: now.Add(d.LookupAfter), Code: code}}
 		c.Edits = []gateway.Edit{{Attempt: j.attempt.ID, Status: gateway.AttemptUnknown, Code: code}}
 	case retry && j.attempt.Number < maxTries && j.message.Body.Answer == nil:
 		j.giveBack(&c, now.Add(backoff(j.attempt.Number, e)), code)
@@ -128,7 +151,7 @@ func backoff(try int, e *channels.SendError) time.Duration {
 // fallback puts a message back with the failed pair passed over: a new decision,
 // which can never reach a pair the rules refuse. An answer has no other way.
 func (d *Dispatcher) fallback(c *gateway.Change, m *gateway.Message, a *gateway.Attempt, from gateway.Status, code string) {
-	step := gateway.Step{Message: m.ID, From: from, To: gateway.Waiting, Due: c.At, Code: code, Failed: &a.Pair}
+	step := gateway.Step{Message: m.ID, From: from, To: gateway.Waiting, Try: a.Number, Due: c.At, Code: code, Failed: &a.Pair}
 	if m.Body.Answer != nil {
 		step.To, step.Failed = gateway.Failed, nil
 	}

@@ -202,11 +202,11 @@ func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *po
 		d.hold(m, k, textRefused, change)
 		return nil
 	}
-	j := d.job(m, way, dec.Pair, k.Version, cat.Program)
+	j := d.job(m, way, dec.Pair, k.Version, cat.Program, change.At)
 	j.attempt.Form, j.attempt.Discreet = dec.Form.String(), dec.Discreet
 	j.notAfter = earliest(dec.WindowEnds, m.Expires)
 	out.Attempt, out.Program = j.attempt.ID, cat.Program
-	out.Validity = validity(d.Now(), j.notAfter)
+	out.Validity = validity(change.At, j.notAfter)
 	j.out = out
 	step := j.step()
 	if dec.Pair.Channel != channels.Email && cat.Counted {
@@ -216,8 +216,7 @@ func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *po
 	return j
 }
 
-func (d *Dispatcher) job(m *gateway.Message, way Way, pair preferences.Pair, version int64, program channels.Program) *job {
-	now := d.Now()
+func (d *Dispatcher) job(m *gateway.Message, way Way, pair preferences.Pair, version int64, program channels.Program, now time.Time) *job {
 	return &job{
 		message: m, way: way, version: version, lease: now.Add(d.Lease),
 		attempt: gateway.Attempt{
@@ -266,7 +265,7 @@ func earliest(a, b time.Time) time.Time {
 // planAnswer claims an answer to what somebody just said. No rule is asked: these
 // are the named exceptions, and the number they go to is the one that wrote.
 func (d *Dispatcher) planAnswer(m *gateway.Message, change *gateway.Change) *job {
-	now := d.Now()
+	now := change.At
 	step := gateway.Step{Message: m.ID, Patient: m.Patient, From: gateway.Waiting}
 	out, way, err := d.renderAnswer(m)
 	switch {
@@ -277,7 +276,7 @@ func (d *Dispatcher) planAnswer(m *gateway.Message, change *gateway.Change) *job
 	case err != nil:
 		step.To, step.Code = gateway.Failed, textRefused
 	default:
-		j := d.job(m, way, preferences.Pair{Channel: out.Channel}, 0, m.Body.Answer.Program)
+		j := d.job(m, way, preferences.Pair{Channel: out.Channel}, 0, m.Body.Answer.Program, now)
 		j.attempt.Form = templates.Full.String()
 		out.Attempt = j.attempt.ID
 		out.Validity = validity(now, m.Expires)
@@ -304,6 +303,18 @@ func (d *Dispatcher) end(m *gateway.Message, k known, dec policy.Decision, chang
 		step.To = gateway.Suppressed
 	}
 	change.Steps = append(change.Steps, step)
+	if dec.Code == policy.PatientMinor {
+		change.Tasks = append(change.Tasks, d.minorTask(m))
+	}
+}
+
+// minorTask says what was held back, in case the birth date is mistyped.
+func (d *Dispatcher) minorTask(m *gateway.Message) gateway.Task {
+	now := d.Now()
+	return gateway.Task{
+		ID: d.NewID(), Kind: gateway.TaskMinor, Patient: m.Patient, Message: m.ID, Created: now, Due: now.Add(gateway.TaskDueIn(gateway.TaskMinor)),
+		Detail: gateway.TaskDetail{Title: "A message (" + m.Category + ") was held back: the patient is under 18 on the record. Correct the birth date, or remove the record."},
+	}
 }
 
 // hold is every failure to know: it holds a non-essential message back and hands
@@ -347,12 +358,19 @@ func (d *Dispatcher) sendAll(ctx context.Context, q gateway.Queue, jobs []*job) 
 	}
 	begun := gateway.Change{At: d.Now(), Actor: "heed"}
 	for _, j := range jobs {
+		begun.Steps = append(begun.Steps, gateway.Step{
+			Message: j.message.ID, From: gateway.Sending, To: gateway.Sending, Try: j.attempt.Number, Lease: j.lease,
+		})
 		begun.Edits = append(begun.Edits, gateway.Edit{Attempt: j.attempt.ID, Status: gateway.AttemptBegun})
 	}
-	if _, err := d.Store.Commit(ctx, begun); err != nil {
+	kept, err := d.Store.Commit(ctx, begun)
+	if err != nil {
 		return err // claimed without begun: the sweep takes them back when their lease ends
 	}
 	for _, j := range jobs {
+		if _, lost := kept.Refused[j.message.ID]; lost {
+			continue // our lease ended before we came to it, and somebody else has it now
+		}
 		d.calls[q].start(func() {
 			// What a call came to and could not be kept is found by the sweep, when its lease ends.
 			if err := d.send(ctx, j); err != nil {

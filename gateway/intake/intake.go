@@ -55,7 +55,7 @@ func (s *Service) commit(ctx context.Context, c gateway.Change) (gateway.Kept, e
 		s.Cache.Delete(ctx, patient)
 	}
 	s.Wake()
-	return kept, s.Fence.Acknowledge(ctx, kept.Versions)
+	return kept, s.Fence.Settle(ctx, c, kept)
 }
 
 // onPatient reads a patient, lets judge say what follows, and keeps it, again

@@ -28,6 +28,7 @@ type unit struct {
 
 	numbers  map[string]*number // by key, locked
 	patients map[int64]*patient // by id, locked
+	usage    map[place]*used    // locked
 	refused  map[int64]bool     // messages whose step was refused: nothing else of theirs is kept
 }
 
@@ -43,7 +44,7 @@ func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error)
 		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
 	}
 	for _, step := range []func() error{
-		u.once, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.steps, u.edits, u.rest,
+		u.once, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.edits, u.rest,
 	} {
 		switch err := step(); {
 		case errors.Is(err, errKnown):
@@ -124,6 +125,9 @@ func (u *unit) rest() error {
 		}
 	}
 	for _, a := range u.c.Audit {
+		if u.refused[a.Step] {
+			continue
+		}
 		if err := u.run("INSERT INTO audit (id, at, actor, verb, object, detail) VALUES ($1, $2, $3, $4, $5, $6)",
 			u.newID(), micros(u.c.At), u.c.Actor, a.Verb, a.Object, a.Detail); err != nil {
 			return err
@@ -140,7 +144,10 @@ func (u *unit) insertTask(t *gateway.Task) error {
 	if err != nil {
 		return err
 	}
-	return u.run(`INSERT INTO tasks (id, kind, patient, message, created_at, due_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+	// A message has one task of a kind: one that comes again opens it again.
+	return u.run(`INSERT INTO tasks (id, kind, patient, message, created_at, due_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (kind, message) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at, done_at = NULL, sealed = excluded.sealed
+		WHERE tasks.done_at IS NOT NULL`,
 		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), sealed)
 }
 

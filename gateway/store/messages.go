@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
@@ -50,11 +51,9 @@ func (u *unit) insertMessage(m *gateway.Message) error {
 		micros(m.Created), sealed)
 }
 
-// steps moves messages. Each may be refused by itself.
-func (u *unit) steps() error {
-	if len(u.c.Steps) == 0 {
-		return nil
-	}
+// fence refuses every step that was judged on a version its patient has moved on
+// from, or whose window has closed.
+func (u *unit) fence() error {
 	for i := range u.c.Steps {
 		s := &u.c.Steps[i]
 		if p := u.patients[s.Patient]; s.Version != 0 && (p == nil || p.snapshot.Version != s.Version) {
@@ -63,9 +62,13 @@ func (u *unit) steps() error {
 			u.refuse(s, gateway.Refusal{Why: gateway.TooLate})
 		}
 	}
-	usage, err := u.lockUsage()
-	if err != nil {
-		return err
+	return nil
+}
+
+// steps moves messages. Each may be refused by itself.
+func (u *unit) steps() error {
+	if len(u.c.Steps) == 0 {
+		return nil
 	}
 	free, err := u.lockMessages()
 	if err != nil {
@@ -77,11 +80,11 @@ func (u *unit) steps() error {
 			continue
 		}
 		row, there := free[s.Message]
-		if !there || row.status != s.From {
+		if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts {
 			u.refuse(s, gateway.Refusal{Why: gateway.Taken})
 			continue
 		}
-		if !u.takePlace(s, usage) {
+		if !u.takePlace(s) {
 			continue
 		}
 		if err := u.step(s, row); err != nil {
@@ -90,9 +93,6 @@ func (u *unit) steps() error {
 	}
 	if u.c.Whole && len(u.refused) > 0 {
 		return gateway.ErrStale
-	}
-	if err := u.writeUsage(usage); err != nil {
-		return err
 	}
 	return u.claimedTexts()
 }
@@ -115,7 +115,7 @@ type used struct {
 
 // lockUsage locks the usage rows that claims ask for and that unsent attempts give
 // back, in order.
-func (u *unit) lockUsage() (map[place]*used, error) {
+func (u *unit) lockUsage() error {
 	want := map[place]*used{}
 	for _, s := range u.c.Steps {
 		if s.Cap != nil && !u.refused[s.Message] {
@@ -127,8 +127,9 @@ func (u *unit) lockUsage() (map[place]*used, error) {
 			want[place{e.Unsent.Patient, e.Unsent.Program}] = &used{}
 		}
 	}
+	u.usage = want
 	if len(want) == 0 {
-		return want, nil
+		return nil
 	}
 	var pairs [][2]int64
 	for k := range want {
@@ -137,18 +138,18 @@ func (u *unit) lockUsage() (map[place]*used, error) {
 	slices.SortFunc(pairs, func(a, b [2]int64) int { return slices.Compare(a[:], b[:]) })
 	param, err := json.Marshal(pairs)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	both := "SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT) FROM " + u.each(1)
 	if err := u.run("INSERT INTO usage (patient, program) "+both+" WHERE true ON CONFLICT DO NOTHING", string(param)); err != nil {
-		return nil, err
+		return err
 	}
 	list, err := u.tx.QueryContext(u.ctx,
 		"SELECT patient, program, recent FROM usage WHERE (patient, program) IN ("+both+") ORDER BY patient, program"+u.lock("NO KEY UPDATE"), string(param))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return want, scan(list, func(s scanner) error {
+	return scan(list, func(s scanner) error {
 		var k place
 		var recent string
 		if err := s.Scan(&k.Patient, &k.Program, &recent); err != nil {
@@ -159,35 +160,36 @@ func (u *unit) lockUsage() (map[place]*used, error) {
 }
 
 // takePlace lets the policy's own function decide on the locked usage.
-func (u *unit) takePlace(s *gateway.Step, usage map[place]*used) bool {
+func (u *unit) takePlace(s *gateway.Step) bool {
 	if s.Cap == nil {
 		return true
 	}
-	row := usage[place{s.Patient, s.Cap.Program}]
+	row := u.usage[place{s.Patient, s.Cap.Program}]
 	free, until := s.Cap.Frees(row.recent)
 	if !free {
 		u.refuse(s, gateway.Refusal{Why: gateway.Capped, Until: until})
 		return false
 	}
-	row.recent, row.changed = append(row.recent, micros(u.c.At)), true
+	row.recent, row.changed = append(row.recent, micros(s.Attempt.At)), true
 	if over := len(row.recent) - s.Cap.Keep; over > 0 {
 		row.recent = row.recent[over:]
 	}
 	return true
 }
 
-func (u *unit) writeUsage(usage map[place]*used) error {
-	for _, e := range u.c.Edits {
-		if e.Unsent == nil {
-			continue
-		}
-		if row := usage[place{e.Unsent.Patient, e.Unsent.Program}]; row != nil {
-			if i := slices.Index(row.recent, micros(e.Unsent.At)); i >= 0 {
-				row.recent, row.changed = slices.Delete(row.recent, i, i+1), true
-			}
-		}
+// givePlace gives the place of a try that surely did not go out back.
+func (u *unit) givePlace(e *gateway.Unsent) {
+	row := u.usage[place{e.Patient, e.Program}]
+	if row == nil {
+		return
 	}
-	for k, row := range usage {
+	if i := slices.Index(row.recent, micros(e.At)); i >= 0 {
+		row.recent, row.changed = slices.Delete(row.recent, i, i+1), true
+	}
+}
+
+func (u *unit) writeUsage() error {
+	for k, row := range u.usage {
 		if !row.changed {
 			continue
 		}
@@ -203,21 +205,25 @@ func (u *unit) writeUsage(usage map[place]*used) error {
 }
 
 type waiting struct {
-	status gateway.Status
-	failed []preferences.Pair
+	status   gateway.Status
+	attempts int
+	failed   []preferences.Pair
 }
 
-// lockMessages locks the messages that are free; one that another worker holds is
-// passed over, and refused as taken.
+// lockMessages locks the messages. A claim passes over what another worker holds,
+// and is refused as taken; whatever else happens to a message waits its turn.
 func (u *unit) lockMessages() (map[int64]waiting, error) {
-	want := map[int64]struct{}{}
+	want, lock := map[int64]struct{}{}, "NO KEY UPDATE"
 	for _, s := range u.c.Steps {
+		if s.Attempt != nil {
+			lock = "NO KEY UPDATE SKIP LOCKED"
+		}
 		if !u.refused[s.Message] {
 			want[s.Message] = struct{}{}
 		}
 	}
 	free := map[int64]waiting{}
-	list, err := u.tx.QueryContext(u.ctx, "SELECT id, status, failed FROM messages WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock("NO KEY UPDATE SKIP LOCKED"), rows(want))
+	list, err := u.tx.QueryContext(u.ctx, "SELECT id, status, attempts, failed FROM messages WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock(lock), rows(want))
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +231,7 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 		var id int64
 		var w waiting
 		var failed string
-		if err := s.Scan(&id, &w.status, &failed); err != nil {
+		if err := s.Scan(&id, &w.status, &w.attempts, &failed); err != nil {
 			return err
 		}
 		err := json.Unmarshal([]byte(failed), &w.failed)
@@ -246,9 +252,13 @@ func (u *unit) step(s *gateway.Step, row waiting) error {
 	if s.Attempt != nil {
 		claims = 1
 	}
+	due, ask := s.Due, time.Time{}
+	if s.To == gateway.Unknown || s.To == gateway.Sent {
+		due, ask = time.Time{}, s.Due
+	}
 	if err := u.run(`UPDATE messages SET status = $2, due_at = CASE WHEN CAST($3 AS BIGINT) = 0 THEN due_at ELSE CAST($3 AS BIGINT) END, expires_at = CASE WHEN CAST($4 AS BIGINT) = 0 THEN expires_at ELSE CAST($4 AS BIGINT) END,
-		lease = $5, code = $6, failed = $7, attempts = attempts + $8 WHERE id = $1`,
-		s.Message, int(s.To), micros(s.Due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims); err != nil {
+		lease = $5, code = $6, failed = $7, attempts = attempts + $8, ask_at = $9 WHERE id = $1`,
+		s.Message, int(s.To), micros(due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims, micros(ask)); err != nil {
 		return err
 	}
 	a := s.Attempt
@@ -277,18 +287,20 @@ func (u *unit) claimedTexts() error {
 // edits moves attempts forward, never back.
 func (u *unit) edits() error {
 	for _, e := range u.c.Edits {
+		if e.Unsent != nil {
+			var was gateway.AttemptStatus
+			if err := u.tx.QueryRowContext(u.ctx, "SELECT status FROM attempts WHERE id = $1"+u.lock("NO KEY UPDATE"), e.Attempt).Scan(&was); err != nil {
+				return found(err)
+			}
+			if was < gateway.AttemptTaken {
+				u.givePlace(e.Unsent)
+			}
+		}
 		if err := u.run(`UPDATE attempts SET status = CASE WHEN status < $2 THEN $2 ELSE status END,
 			provider_id = CASE WHEN $3 = '' THEN provider_id ELSE $3 END, code = CASE WHEN $4 = '' THEN code ELSE $4 END WHERE id = $1`,
 			e.Attempt, int(e.Status), e.ProviderID, e.Code); err != nil {
 			return err
 		}
 	}
-	if len(u.c.Steps) > 0 {
-		return nil // given back with the steps
-	}
-	usage, err := u.lockUsage()
-	if err != nil {
-		return err
-	}
-	return u.writeUsage(usage)
+	return u.writeUsage()
 }

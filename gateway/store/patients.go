@@ -191,9 +191,6 @@ func (u *unit) foldNumbers() error {
 		n := u.numbers[key]
 		news := n.apply(&f.Event)
 		u.kept.News[f.Number] = u.kept.News[f.Number] || news
-		if !news {
-			continue
-		}
 		said, err := json.Marshal(n.said)
 		if err != nil {
 			return err
@@ -201,9 +198,12 @@ func (u *unit) foldNumbers() error {
 		if err := u.run("UPDATE numbers SET stops = $2, said = $3 WHERE key = $1", key, n.stops, string(said)); err != nil {
 			return err
 		}
+		if !news {
+			continue
+		}
 		for _, p := range u.patients {
 			for id, k := range p.keys {
-				if a := p.snapshot.AddressByID(id); k == key && a != nil && holds(p.snapshot, a) {
+				if k == key && p.snapshot.AddressByID(id) != nil {
 					p.moved = true
 				}
 			}

@@ -122,9 +122,18 @@ func (d *DB) Messages(ctx context.Context, f gateway.MessageFilter) ([]gateway.M
 	return got, d.fill(ctx, got)
 }
 
-// Open lists messages whose lease ran out before a moment, or whose outcome is unknown.
-func (d *DB) Open(ctx context.Context, before time.Time, limit int) ([]gateway.Message, error) {
-	got, err := d.messages(ctx, "WHERE m.status IN (1, 2) AND ((m.status = 1 AND m.lease < $1) OR (m.status = 2 AND m.due_at <= $1)) ORDER BY m.lease LIMIT $2", micros(before), limit)
+// Abandoned lists messages whose lease ran out before a moment, oldest first.
+func (d *DB) Abandoned(ctx context.Context, before time.Time, limit int) ([]gateway.Message, error) {
+	got, err := d.messages(ctx, "WHERE m.status = 1 AND m.lease < $1 ORDER BY m.lease LIMIT $2", micros(before), limit)
+	if err != nil {
+		return nil, err
+	}
+	return got, d.fill(ctx, got)
+}
+
+// Unresolved lists messages that the provider is to be asked about, oldest first.
+func (d *DB) Unresolved(ctx context.Context, now time.Time, limit int) ([]gateway.Message, error) {
+	got, err := d.messages(ctx, "WHERE m.status IN (2, 3) AND m.ask_at > 0 AND m.ask_at <= $1 ORDER BY m.ask_at LIMIT $2", micros(now), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +196,10 @@ func one(list []gateway.Attempt, err error) (*gateway.Attempt, error) {
 	return &list[0], nil
 }
 
-// Calling counts messages of these patients that are sending under a live lease.
-// Answers are left out: the confirmation of a stop goes out after the stop.
-func (d *DB) Calling(ctx context.Context, patients []int64, now time.Time) (int, error) {
+// Calling counts messages of these patients that are sending. Answers are left out:
+// the confirmation of a stop goes out after the stop.
+func (d *DB) Calling(ctx context.Context, patients []int64) (int, error) {
 	var n int
-	err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1 AND queue <> $3 AND lease > $2", rows(setOf(patients)), micros(now), int(gateway.AnswerQueue)).Scan(&n)
+	err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1 AND queue <> $2", rows(setOf(patients)), int(gateway.AnswerQueue)).Scan(&n)
 	return n, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -27,7 +28,7 @@ const maxFaults = 100
 // nothing.
 func (d *DB) Verify(ctx context.Context) (Verified, error) {
 	v := &verifier{DB: d, ctx: ctx}
-	for _, walk := range []func() error{v.chain, v.subjects, v.bodies, v.snapshots} {
+	for _, walk := range []func() error{v.chain, v.subjects, v.bodies, v.numbers, v.snapshots} {
 		if err := walk(); err != nil {
 			return v.found, err
 		}
@@ -55,7 +56,17 @@ type sealRow struct {
 
 // chain recomputes every seal in order.
 func (v *verifier) chain() error {
-	var before []byte
+	var before, mac []byte
+	var length int64 // read first: the sealer may go on while we walk
+	err := v.read.QueryRowContext(v.ctx, "SELECT no, mac FROM chain_head WHERE one = 1").Scan(&length, &mac)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	defer func() {
+		if int64(v.found.Seals) < length || length == 0 && v.found.Seals > 0 {
+			v.fault("the chain has %d seals where %d were made", v.found.Seals, length)
+		}
+	}()
 	next := int64(1)
 	for {
 		batch, err := v.sealBatch(next)
@@ -76,6 +87,9 @@ func (v *verifier) chain() error {
 				v.fault("seal %d: its row %d of kind %d is gone", s.no, s.row, s.kind)
 			case !bytes.Equal(v.keys.seal(before, l), s.hash):
 				v.fault("seal %d: row %d of kind %d, or the order of the chain, was changed", s.no, s.row, s.kind)
+			}
+			if s.no == length && !bytes.Equal(v.keys.head(s.no, s.hash), mac) {
+				v.fault("the chain's end was changed")
 			}
 			before, next = s.hash, s.no+1
 			v.found.Seals++
@@ -206,21 +220,24 @@ func (v *verifier) patientIDs(after int64) ([]int64, error) {
 // snapshot holds one patient's snapshot against the fold of the events and the
 // stops of the numbers; it is read again when it moved meanwhile.
 func (v *verifier) snapshot(id int64, s *preferences.Snapshot) error {
-	if s == nil || s.Standing == preferences.Erased {
-		return nil // the events of somebody erased can no longer be read
-	}
-	folded, err := v.fold(id)
-	if errors.Is(err, errSeal) || errors.Is(err, errUnfoldable) {
-		v.fault("the events of patient %d were changed: they cannot be read or folded any more", id)
+	if s == nil {
 		return nil
 	}
-	if err != nil {
-		return err
+	if s.Standing == preferences.Erased {
+		return v.erased(id) // the events of somebody erased can no longer be read
 	}
-	v.found.Patients++
+	folded, unfit := v.fold(id)
 	if again, err := v.Snapshots(v.ctx, []int64{id}); err != nil || again[id].Version != s.Version {
 		return err // it moved while we looked: what is written now is folded the same way
 	}
+	if errors.Is(unfit, errSeal) || errors.Is(unfit, errUnfoldable) {
+		v.fault("the events of patient %d were changed: they cannot be read or folded any more", id)
+		return nil
+	}
+	if unfit != nil {
+		return unfit
+	}
+	v.found.Patients++
 	folded.Version = s.Version
 	want, err1 := folded.AppendBinary(nil)
 	have, err2 := s.AppendBinary(nil)
@@ -231,6 +248,17 @@ func (v *verifier) snapshot(id int64, s *preferences.Snapshot) error {
 		v.fault("the snapshot of patient %d is not the fold of the events", id)
 	}
 	return nil
+}
+
+// erased holds somebody erased against the ledger: the event is there, and the key is gone.
+func (v *verifier) erased(id int64) error {
+	var whole bool
+	err := v.read.QueryRowContext(v.ctx, "SELECT data_key IS NULL AND EXISTS (SELECT 1 FROM ledger WHERE subject = $2 AND kind = $3) FROM patients WHERE id = $1",
+		id, "p"+strconv.FormatInt(id, 10), string(preferences.PatientErased)).Scan(&whole)
+	if err == nil && !whole {
+		v.fault("patient %d is kept as erased and was not", id)
+	}
+	return err
 }
 
 var errUnfoldable = errors.New("an event lacks what its kind needs")

@@ -212,7 +212,7 @@ func staleClaim(t *testing.T, b Bench) {
 	if kept.Texts[a2] != "+13035550112" || kept.Texts[a1] != "" {
 		t.Errorf("texts %v", kept.Texts)
 	}
-	if n, err := b.Store.Calling(context.Background(), []int64{moved, still}, b.Now()); err != nil || n != 1 {
+	if n, err := b.Store.Calling(context.Background(), []int64{moved, still}); err != nil || n != 1 {
 		t.Errorf("%d calling, %v", n, err)
 	}
 	late := b.claim(m1, moved, a1, b.snapshot(t, moved).Version)
@@ -254,6 +254,7 @@ func capIsTakenOnce(t *testing.T, b Bench) {
 		m := b.accept(t, patient)
 		wg.Go(func() {
 			step := b.claim(m, patient, address, v)
+			step.Attempt.At = at
 			step.Cap = &gateway.Cap{Program: channels.Care, Keep: 5, Frees: func(sent []int64) (bool, time.Time) { return len(sent) < 1, at }}
 			kept, err := b.try(gateway.Change{At: at, Steps: []gateway.Step{step}})
 			switch {
@@ -271,7 +272,8 @@ func capIsTakenOnce(t *testing.T, b Bench) {
 	if won.Load() != 1 {
 		t.Errorf("%d took one place", won.Load())
 	}
-	b.commit(t, gateway.Change{Edits: []gateway.Edit{{Attempt: attempt.Load(), Status: gateway.AttemptUnsent, Unsent: &gateway.Unsent{Patient: patient, Program: channels.Care, At: at}}}})
+	unsent := gateway.Change{Edits: []gateway.Edit{{Attempt: attempt.Load(), Status: gateway.AttemptUnsent, Unsent: &gateway.Unsent{Patient: patient, Program: channels.Care, At: at}}}}
+	b.commit(t, unsent)
 	if u, err := b.Store.Usage(context.Background(), patient); err != nil || len(u[channels.Care]) != 0 {
 		t.Errorf("a place was not given back: %v, %v", u, err)
 	}
@@ -335,6 +337,8 @@ func providersClock(t *testing.T, b Bench) {
 	say(preferences.NumberStarted, at.Add(time.Second), false)
 	say(preferences.NumberStopped, at, false) // an older STOP, heard late
 	say(preferences.NumberStopped, at.Add(time.Second), true)
+	say(preferences.NumberStopped, at.Add(3*time.Second), true) // it changes nothing, and is the last word
+	say(preferences.NumberStarted, at.Add(2*time.Second), true)
 }
 
 func erased(t *testing.T, b Bench) {

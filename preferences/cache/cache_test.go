@@ -290,37 +290,44 @@ func TestVersionTextKeepsOrder(t *testing.T) {
 	})
 }
 
+var testMAC = []byte("the key of these tests")
+
 func TestReadValueTakesNothingElse(t *testing.T) {
-	good, err := appendValue(nil, sample(7, 5))
+	good, err := appendValue(testMAC, sample(7, 5))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if readValue(7, string(good)) == nil {
+	if readValue(testMAC, 7, string(good)) == nil {
 		t.Fatal("a good value was not read")
+	}
+	forged, err := appendValue([]byte("another key"), sample(7, 5))
+	if err != nil {
+		t.Fatal(err)
 	}
 	newer := fmt.Sprint(versionText(6), string(good[versionDigits:]))
 	for name, c := range map[string]struct {
 		patient int64
 		value   string
 	}{
+		"under another key": {7, string(forged)}, "a bit of it changed": {7, string(good[:len(good)-1]) + string(good[len(good)-1]^1)},
 		"another patient's": {8, string(good)}, "a version that is not its own": {7, newer}, "nothing": {7, ""}, "only a version": {7, string(good[:versionDigits])},
 		"cut": {7, string(good[:len(good)-1])}, "longer": {7, string(good) + "x"}, "another form": {7, string(good[:versionDigits]) + "\xff" + string(good[versionDigits+1:])},
 	} {
-		if readValue(c.patient, c.value) != nil {
+		if readValue(testMAC, c.patient, c.value) != nil {
 			t.Errorf("%s was read", name)
 		}
 	}
 }
 
 func FuzzReadValue(f *testing.F) {
-	good, err := appendValue(nil, sample(7, 5))
+	good, err := appendValue(testMAC, sample(7, 5))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(string(good))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, value string) {
-		if s := readValue(7, value); s != nil && (s.Patient != 7 || versionText(s.Version) != value[:versionDigits]) {
+		if s := readValue(testMAC, 7, value); s != nil && (s.Patient != 7 || versionText(s.Version) != value[:versionDigits]) {
 			t.Fatalf("read %+v", s)
 		}
 	})

@@ -2,6 +2,10 @@ package cache
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,7 +27,7 @@ const maxBatch = 1000
 
 // prefix stands before every key. It changes when the binary form does, so that old
 // and new replicas do not throw each other's values away.
-const prefix = "heed:s1:"
+const prefix = "heed:s2:"
 
 // forwards keeps a value unless one at least as new is held. Versions are compared
 // as 20 digits: a Lua number is a double, and Lua compares text by the server's
@@ -44,6 +48,9 @@ type RedisOptions struct {
 	// built but untested. The password is that of the servers that hold the data.
 	URL    string
 	Expiry time.Duration // how long a snapshot is held; at least a millisecond
+	// Secret vouches for what is held: who can write to Redis and does not have it can
+	// make us ask the database, and nothing else. All replicas have the same.
+	Secret []byte
 }
 
 // Redis is the cache that replicas share. It never fails: a server that is gone,
@@ -56,6 +63,7 @@ type Redis struct {
 	expiry   time.Duration
 	callTime time.Duration
 	breaker  breaker
+	mac      []byte // the key that values are vouched for with
 }
 
 // NewRedis makes the cache. It does not call the server: that may come later, or
@@ -65,6 +73,10 @@ func NewRedis(o RedisOptions) (*Redis, error) { return newRedis(o, callTime) }
 func newRedis(o RedisOptions, callTime time.Duration) (*Redis, error) {
 	if o.Expiry < time.Millisecond {
 		return nil, errors.New("the cache's expiry must be at least a millisecond")
+	}
+	mac, err := hkdf.Key(sha256.New, o.Secret, nil, "heed cache 1", sha256.Size)
+	if err != nil {
+		return nil, err
 	}
 	u, err := parseAddress(o.URL)
 	if err != nil {
@@ -78,7 +90,7 @@ func newRedis(o RedisOptions, callTime time.Duration) (*Redis, error) {
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	began := time.Now()
 	return &Redis{
-		client: redis.NewUniversalClient(u), cluster: u.IsClusterMode, expiry: o.Expiry, callTime: callTime,
+		client: redis.NewUniversalClient(u), cluster: u.IsClusterMode, expiry: o.Expiry, callTime: callTime, mac: mac,
 		breaker: breaker{now: func() time.Duration { return time.Since(began) }},
 	}, nil
 }
@@ -113,7 +125,7 @@ func (r *Redis) getBatch(ctx context.Context, patients []int64, found map[int64]
 		if !ok {
 			continue
 		}
-		if s := readValue(patients[i], text); s != nil {
+		if s := readValue(r.mac, patients[i], text); s != nil {
 			found[patients[i]] = s
 			hits++
 		} else {
@@ -159,7 +171,7 @@ func (r *Redis) fetch(ctx context.Context, patients []int64) ([]any, error) {
 // still put an old one after Delete: it slows the next send, whose claim finds it
 // out and deletes it.
 func (r *Redis) Put(ctx context.Context, s *preferences.Snapshot) {
-	value, err := appendValue(nil, s)
+	value, err := appendValue(r.mac, s)
 	if err != nil {
 		r.errors.Add(1)
 		return
@@ -230,22 +242,42 @@ func versionOrder(version int64) uint64 { return uint64(version) + 1<<63 }
 // versionText writes versions so that their order is that of their texts.
 func versionText(version int64) string { return fmt.Sprintf("%020d", versionOrder(version)) }
 
-func appendValue(b []byte, s *preferences.Snapshot) ([]byte, error) {
-	return s.AppendBinary(append(b, versionText(s.Version)...))
+// A value is the version, what vouches for it, and the snapshot's binary form.
+func appendValue(key []byte, s *preferences.Snapshot) ([]byte, error) {
+	version := versionText(s.Version)
+	head := append(make([]byte, 0, versionDigits+sha256.Size+128), version...)
+	b, err := s.AppendBinary(head[:versionDigits+sha256.Size])
+	if err != nil {
+		return nil, err
+	}
+	copy(b[versionDigits:], voucher(key, s.Patient, version, b[versionDigits+sha256.Size:]))
+	return b, nil
+}
+
+func voucher(key []byte, patient int64, version string, body []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(patient)))
+	mac.Write([]byte(version))
+	mac.Write(body)
+	return mac.Sum(nil)
 }
 
 // readValue gives the snapshot in a value, or nil when it is none of this patient.
 // The two versions must agree: a value that claims to be newer than it is would
 // keep every later one out.
-func readValue(patient int64, value string) *preferences.Snapshot {
-	if len(value) < versionDigits {
+func readValue(key []byte, patient int64, value string) *preferences.Snapshot {
+	if len(value) < versionDigits+sha256.Size {
+		return nil
+	}
+	body := []byte(value[versionDigits+sha256.Size:])
+	if !hmac.Equal(voucher(key, patient, value[:versionDigits], body), []byte(value[versionDigits:versionDigits+sha256.Size])) {
 		return nil
 	}
 	version, err := strconv.ParseUint(value[:versionDigits], 10, 64)
 	if err != nil {
 		return nil
 	}
-	s := read(patient, []byte(value[versionDigits:]))
+	s := read(patient, body)
 	if s == nil || versionOrder(s.Version) != version {
 		return nil
 	}

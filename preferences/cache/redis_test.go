@@ -47,7 +47,7 @@ func openCalm(t testing.TB, url string, expiry time.Duration) *Redis {
 
 func openPatient(t testing.TB, url string, expiry, callTime time.Duration) *Redis {
 	t.Helper()
-	r, err := newRedis(RedisOptions{URL: url, Expiry: expiry}, callTime)
+	r, err := newRedis(RedisOptions{URL: url, Expiry: expiry, Secret: []byte("secret of these tests")}, callTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,17 +146,23 @@ func TestRedisForgets(t *testing.T) {
 func TestRedisPoisoned(t *testing.T) {
 	ctx := context.Background()
 	r := openCalm(t, redisURL(t), time.Minute)
-	other, err := appendValue(nil, sample(2, 9))
+	other, err := appendValue(r.mac, sample(2, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := appendValue(nil, sample(1, 9))
+	own, err := appendValue(r.mac, sample(1, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := sample(1, 9)
+	forged.UnencryptedOK = !forged.UnencryptedOK
+	somebodys, err := appendValue([]byte("another key"), forged)
 	if err != nil {
 		t.Fatal(err)
 	}
 	newest := versionText(1<<62) + string(own[versionDigits:])
 	for name, value := range map[string]string{
-		"another patient's": string(other), "text": "yes", "nothing": "", "zeros": strings.Repeat("\x00", 64), "letters": strings.Repeat("z", 64),
+		"a good version under another key": string(somebodys), "another patient's": string(other), "text": "yes", "nothing": "", "zeros": strings.Repeat("\x00", 64), "letters": strings.Repeat("z", 64),
 		"a version from the future": newest, "a version alone": versionText(1 << 62),
 	} {
 		if err := r.client.Set(ctx, key(1), value, 0).Err(); err != nil {

@@ -191,15 +191,17 @@ func (u *unit) foldNumbers() error {
 		n := u.numbers[key]
 		news := n.apply(&f.Event)
 		u.kept.News[f.Number] = u.kept.News[f.Number] || news
-		if !news {
-			continue
-		}
+		// The instants are kept even where the bits are what they were: a second STOP
+		// holds against a START said between the two.
 		said, err := json.Marshal(n.said)
 		if err != nil {
 			return err
 		}
 		if err := u.run("UPDATE numbers SET stops = $2, said = $3 WHERE key = $1", key, n.stops, string(said)); err != nil {
 			return err
+		}
+		if !news {
+			continue
 		}
 		for _, p := range u.patients {
 			for id, k := range p.keys {

@@ -127,5 +127,5 @@ var everyday = []string{
 	"me|nos voy|quiero|va|van a? tirar|lanzar|aventar|colgar|pegar en|el|un|una la|sofa|cama|telefono|llamada|bano", "se me pego|pega|va|pegan", "me|nos voy a? hacer",
 	"me|nos quiero hacer", "hacer dano al|a la|el planeta|carro|telefono|estomago", "peligro de perder",
 	"no hago dano", "sentido de la vida", "acabar|terminar con todo ~ papeleo|tramite|formularios|formulario", "ya no quiero estar aqui en", "mi me quemo con",
-	"miedo a|de que me saquen|cobren|pongan|inyecten|duela", "sala de emergencia|emergencias", "contacto de emergencia", "emergency contact|room|number",
+	"miedo a|de que me saquen|cobren|pongan|inyecten|duela", "sala de emergencia|emergencias", "contacto de emergencia", "emergency contact|room|number", //nolint:misspell // as people write, and in Spanish
 }

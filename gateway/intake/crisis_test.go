@@ -12,7 +12,7 @@ var cries = []string{
 	// Spelling.
 	"I want to d!e", "i want to d1e", "want to k1ll myself", "thinking about su1c1de", "k*ll myself", "$uicide", "I want to d i e", "kms", "KMS!!", "k m s",
 	"unalive myself", "I'm gonna unalive", "i wanna dieeee", "i wanna killll myself",
-	"sucide", "sewerslide", "I wanna kms tonight", "Ｉ ｗａｎｔ ｔｏ ｄｉｅ", "I WANT TO DIE",
+	"sucide", "sewerslide", "I wanna kms tonight", "Ｉ ｗａｎｔ ｔｏ ｄｉｅ", "I WANT TO DIE", //nolint:misspell // as people write, and in Spanish
 	// Suicide and self-harm.
 	"suicide", "I feel suicidal", "I'm thinking about suicide", "I want to end my own life", "I want to end it all", "kill my self", "I will kill my-self",
 	"shoot myself", "going to shoot myself", "I dont want to be alive", "don't wanna live", "no longer want to live",

@@ -115,10 +115,10 @@ var written = map[string]string{
 	"txt": "text", "txts": "texts", "txting": "texting", "textin": "texting", "textn": "texting", "texing": "texting", "msg": "message", "msgs": "messages",
 	"msgd": "messages", "msging": "messaging",
 	"stp": "stop", "stopp": "stop", "sotp": "stop", "stoo": "stop", "unsub": "unsubscribe", "unsuscribe": "unsubscribe", "unsubcribe": "unsubscribe",
-	"unsubscibe": "unsubscribe",
+	"unsubscibe": "unsubscribe", //nolint:misspell // as people write, and in Spanish
 	"anymore":    "any more", "nomore": "no more", "myslf": "myself", "meself": "myself", "urself": "yourself", "yourselves": "yourself", "tonite": "tonight",
 	"kil": "kill", "kll": "kill",
-	"sucide": "suicide", "suiside": "suicide", "suicde": "suicide", "sucicide": "suicide", "suacide": "suicide", "sucidal": "suicidal", "sewerslide": "suicide",
+	"sucide": "suicide", "suiside": "suicide", "suicde": "suicide", "sucicide": "suicide", "suacide": "suicide", "sucidal": "suicidal", "sewerslide": "suicide", //nolint:misspell // as people write, and in Spanish
 	"suicid": "suicide",
 	"q":      "que", "k": "que", "xq": "porque", "x": "por", "porfa": "por favor", "porfavor": "por favor", "pq": "porque", "mesajes": "mensajes", "mensages": "mensajes",
 	"mensajs": "mensajes",

@@ -47,6 +47,12 @@ func appointmentOf(m *gateway.Message) (time.Time, bool) {
 	return m.Expires, !m.Expires.IsZero()
 }
 
+// The acknowledgements.
+const (
+	confirmReceived    = "confirm_received"
+	rescheduleReceived = "reschedule_received"
+)
+
 const (
 	// answerable is how long after it went out a reminder can be answered.
 	answerable = 7 * 24 * time.Hour
@@ -132,9 +138,9 @@ func (t *text) respond(ctx context.Context) error {
 		}
 		return nil
 	}
-	kind, answer, title, template := gateway.TaskReply, Confirmed, "A confirmation.", "confirm_received"
+	kind, answer, title, thanks := gateway.TaskReply, Confirmed, "A confirmation.", confirmReceived
 	if t.heard.Reschedule {
-		kind, answer, title, template = gateway.TaskReschedule, RescheduleAsked, "Asked to reschedule.", "reschedule_received"
+		kind, answer, title, thanks = gateway.TaskReschedule, RescheduleAsked, "Asked to reschedule.", rescheduleReceived
 	}
 	switch {
 	case len(open) == 0:
@@ -146,7 +152,7 @@ func (t *text) respond(ctx context.Context) error {
 		t.Respond(&t.change, &open[0], answer, gateway.TaskDetail{Quote: t.in.Body, Number: t.in.From})
 	}
 	if t.mayThank() {
-		t.change.Accepts = append(t.change.Accepts, *t.reply(template))
+		t.change.Accepts = append(t.change.Accepts, *t.reply(thanks))
 	}
 	return nil
 }
@@ -169,4 +175,20 @@ func (t *text) mayThank() bool {
 		}
 	}
 	return true
+}
+
+// takeBackThanks: an acknowledgement that still waits may not follow a STOP that came
+// right after it. One that is being sent is waited for, as every call is.
+func (t *text) takeBackThanks(ctx context.Context) error {
+	patient := t.patient()
+	if !t.stops() || patient == 0 {
+		return nil
+	}
+	waiting, err := t.Store.Messages(ctx, gateway.MessageFilter{Patient: patient, Open: true, Newest: true, Limit: maxOpen})
+	for i := range waiting {
+		if m := &waiting[i]; m.Template == confirmReceived || m.Template == rescheduleReceived {
+			t.change.Steps = append(t.change.Steps, gateway.Step{Message: m.ID, From: gateway.Waiting, To: gateway.Canceled, Code: "stopped"})
+		}
+	}
+	return err
 }

@@ -109,9 +109,9 @@ var revocation = phrases{
 		"no me|nos manden|mande|mandes|envien|envie|envies|mandar|enviar ~ " + cosas,
 		"no me|nos manden|mande|mandes|envien|envie|envies mas|nada|ya|nunca|estos|esto|eso|por|$", "no manden|mande|mandes|envien|envie|envies ~ " + cosas,
 		"no manden|envien mas|nada $",
-		"no me|nos escriban|escriba|escribas|contacten|contacte|contactes|llamen|llame|llames|molesten|moleste|molestes|texteen|textee|textees",
+		"no me|nos escriban|escriba|escribas|contacten|contacte|contactes|llamen|llame|llames|molesten|moleste|molestes|texteen|textee|textees", //nolint:misspell // as people write, and in Spanish
 		"no escriban|llamen|contacten|texteen|molesten mas|nunca|a|al|por|$",
-		"dejen|deje|deja|dejar|dejes|paren|pare|para de mandarme|enviarme|escribirme|llamarme|textearme|contactarme|molestarme|mandarnos|enviarnos|llamarnos",
+		"dejen|deje|deja|dejar|dejes|paren|pare|para de mandarme|enviarme|escribirme|llamarme|textearme|contactarme|molestarme|mandarnos|enviarnos|llamarnos", //nolint:misspell // as people write, and in Spanish
 		"dejen|deje|deja|paren|pare de mandar|enviar|textear|escribir|contactar|llamar|molestar",
 		"dejenme|dejeme|dejame en paz",
 		"paren|pare|para|parar|alto|detengan|detenga|detener|cancelen|cancele|cancela|cancelar|terminen a|con|de|los|las|sus|estos|todos|esos? los|sus|estos? " + cosas,
@@ -150,7 +150,7 @@ var inPassing = []string{
 	"tell|told|asked|ask|made|make|making my|him|her|them ~ stop", "bus|truck|full|pit|next|first|last|non|train stop",
 	"make|makes|made|making|help|helping me|it|this|them|the? ~ stop",
 	"no deje|dejen|dejes|deja|paren|pare|pares|quiero|quisiera de|dejar|cancelar|parar",
-	"no cancelen|cancele|canceles|cancelar|detengan|detenga|borren|borre|quiten|quite|eliminen",
+	"no cancelen|cancele|canceles|cancelar|detengan|detenga|borren|borre|quiten|quite|eliminen", //nolint:misspell // as people write, and in Spanish
 	"no me|nos llame|llamen|llames|escriban|contacten|manden|envien hoy|ahora|antes|despues|hasta|manana|todavia|temprano|tarde|si|cuando|mientras|solo",
 	"no me llamen|llame|contacten|llames al|en|a trabajo|el|mi|las",
 	"si|porque|cuando no me|nos " + "manden|mandan|llaman|llamen|escriben|escriban|contactan|contacten|envian|envien", "no me|te llamo|llama|llaman",

@@ -32,6 +32,9 @@ func (s *Service) Text(ctx context.Context, source string, in channels.Inbound) 
 	}
 	t.keep()
 	t.stopOrStart()
+	if err := t.takeBackThanks(ctx); err != nil {
+		return err
+	}
 	t.tasks()
 	if err := t.respond(ctx); err != nil {
 		return err

@@ -41,13 +41,16 @@ func sentences(text string) []string {
 // As one sentence of several only the plainest count: "Cancel. I can't make it on
 // Monday" means the appointment.
 func (h *Heard) politely(words []string, alone bool) {
-	for _, list := range [][]string{trimmed(words, courtesy, courtesy), trimmed(words, courtesy, courtesy+"|"+ourTexts)} {
+	for i, list := range [][]string{trimmed(words, courtesy, courtesy), trimmed(words, courtesy, courtesy+"|"+ourTexts)} {
 		k, ok := keyword(strings.Join(list, " "))
 		if !ok || !(k.Stop || k.StopAll) || !alone && !slices.Contains([]string{"stop", "unsubscribe", "optout", "opt out", "stopall", "stop all", "parar todo", "dar de baja"}, k.Keyword) {
 			continue
 		}
 		h.Revocation = true
-		h.StopAll, h.Cancel, h.HighOrLow, h.Spanish = h.StopAll || k.StopAll, h.Cancel || k.Cancel, h.HighOrLow || k.HighOrLow, h.Spanish || k.Spanish
+		h.StopAll, h.Spanish = h.StopAll || k.StopAll, h.Spanish || k.Spanish
+		if i == 0 { // "cancel texts" leaves no doubt what is meant
+			h.Cancel, h.HighOrLow = h.Cancel || k.Cancel, h.HighOrLow || k.HighOrLow
+		}
 		return
 	}
 }
@@ -85,7 +88,7 @@ var revocation = phrases{
 		"stop|quit|cease calling me|us|this|my|here|please|now|and|$", "stop|quit|cease sending ~ " + things,
 		"stop|quit|cease sending me|us|these|this|those|it|stuff|anything|any|them|$",
 		"stop|end|cancel|discontinue|cease|halt|block|turn all|off|any|getting|receiving|the|these|those|your|this|with|my? future|more|of|all|the|these|your|automated|appointment? text|automated|appointment|reminder? " + things,
-		"^ please|just|and|ok|you|to? stop|quit this|it|these|that please|thanks|now|$", "^ stop i|who|you|stop|do|no|never|we|leave|not|wrong",
+		"^ please|just|and|ok|you|to? stop|quit this|it|these|that please|thanks|now|$", "^ stop # $", "^ stop i|who|you|stop|do|no|never|we|leave|not|wrong",
 		"take|get|keep|remove|delete|drop|scratch|strike|erase ~ off|from|out ~ list|lists|database|directory|contacts|texting|messaging|texts|messages|calls|reminders|notifications|sms|distribution",
 		"take|get|keep me|us|my|this number|phone|cell? off|out $|please|thanks|thank|now|immediately",
 		"remove|delete|take me|us|my|this number|phone? off|from this|that|here|all|everything|it|there|yours $", "remove|delete|unsubscribe me|us " + ends,

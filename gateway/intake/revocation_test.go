@@ -76,6 +76,8 @@ func TestAStopWithCourtesyIsThatKeywordsFreeText(t *testing.T) {
 		"Stop all please":   {Revocation: true, StopAll: true},
 		"STOP all messages": {Revocation: true, StopAll: true},
 		"Cancel please":     {Revocation: true, Cancel: true},
+		"cancel texts":      {Revocation: true},
+		"stop 2":            {Revocation: true},
 		"baja por favor":    {Revocation: true, HighOrLow: true, Spanish: true},
 		"stop thanks":       {Revocation: true},
 		"start please":      {},

@@ -205,6 +205,24 @@ type InboxReader interface {
 	Inbox(ctx context.Context, since time.Time) ([]Inbound, error)
 }
 
+// Dater tells when a text came in by the provider's own clock: a webhook carries no
+// time, and comes late when it is tried again.
+type Dater interface {
+	// Date asks about a text that a webhook told of. An error: nothing was learned, ask
+	// again later.
+	Date(ctx context.Context, in Inbound) (Dated, error)
+}
+
+// Dated is what a provider knows of an inbound text.
+type Dated struct {
+	Found     bool
+	At        time.Time
+	Precision time.Duration // as Inbound has it
+	// Others: this text is not known, but other texts of the last day from the same
+	// number to the same number are.
+	Others bool
+}
+
 // Webhook is a provider's call to us, as it came in.
 type Webhook struct {
 	URL    string              // the public URL, query included: what the provider signed
@@ -230,6 +248,7 @@ type Inbound struct {
 	ID       string // the provider's message id: the same id is the same text
 	From, To string // E.164
 	Body     string
+	Service  string // the messaging service it came through, "" for none
 	OptOut   string // STOP, START or HELP when the provider's own keyword handling matched
 	At       time.Time
 	// Precision is how coarse At is: the text came within this span from At on.

@@ -35,6 +35,9 @@ type Change struct {
 type Seen struct {
 	Source string // twilio, sendgrid
 	Event  string
+	// Lasting: never forgotten, whatever the retention. An old START that is played to
+	// us again would lift a STOP.
+	Lasting bool
 }
 
 // Key is an idempotency key, kept with what it did. The answer is kept with it
@@ -227,6 +230,8 @@ const (
 	TaskHighOrLow    TaskKind = "high_or_low"       // ALTO or BAJA: did they mean high or low?
 	TaskReply        TaskKind = "reply"             // a reply to read
 	TaskReschedule   TaskKind = "reschedule"        // asked to reschedule
+	TaskStart        TaskKind = "start_not_lifted"  // START came, and what was stopped stays so
+	TaskUnread       TaskKind = "unread_text"       // a text came whose words nobody here could read
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
@@ -238,7 +243,10 @@ type TaskDetail struct {
 	Reasons []string `json:"reasons,omitempty"`
 	Quote   string   `json:"quote,omitempty"` // the person's own words
 	Number  string   `json:"number,omitempty"`
-	Outcome string   `json:"outcome,omitempty"` // what staff wrote on closing it
+	// Reminder is the message that the person answered. It is no Task.Message, of which
+	// each kind of task has one: people answer a reminder more than once.
+	Reminder int64  `json:"reminder,omitempty"`
+	Outcome  string `json:"outcome,omitempty"` // what staff wrote on closing it
 }
 
 // TaskDone closes a task.
@@ -253,7 +261,7 @@ func TaskDueIn(kind TaskKind) time.Duration {
 	switch kind {
 	case TaskCrisis:
 		return 0
-	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold:
+	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskStart, TaskUnread:
 		return 8 * time.Hour
 	}
 	return 48 * time.Hour

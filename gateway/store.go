@@ -29,6 +29,11 @@ type Store interface {
 	Message(ctx context.Context, id int64) (*Message, error) // with Tries, Last, Events
 	Messages(ctx context.Context, f MessageFilter) ([]Message, error)
 	Attempt(ctx context.Context, id int64) (*Attempt, error)
+	// WasHeard says whether a provider's event was kept (Seen).
+	WasHeard(ctx context.Context, source, event string) (bool, error)
+	// Reached lists messages of some categories that were sent or delivered to an
+	// address by text or call since a moment, newest first, with their tries.
+	Reached(ctx context.Context, h Holder, categories []string, since time.Time, limit int) ([]Message, error)
 	AttemptByProvider(ctx context.Context, providerID string) (*Attempt, error)
 	// Abandoned lists messages that are Sending with a lease before the given moment;
 	// with Tries.

@@ -56,7 +56,7 @@ func table() []Template {
 // answers lists what is said to a person who has just written, and to staff.
 func answers() []Template {
 	var list []Template
-	for _, name := range []string{"stop_confirmation", "cancel_confirmation", "start_confirmation", "help", crisis, staffAlert} {
+	for _, name := range []string{"stop_confirmation", "cancel_confirmation", "start_confirmation", "help", "confirm_received", "reschedule_received", crisis, staffAlert} {
 		list = append(list, Template{Name: name, Version: 1, Essential: true, Content: ContentNone})
 	}
 	return list

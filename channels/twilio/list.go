@@ -36,7 +36,7 @@ var statuses = map[string]channels.DeliveryStatus{
 // that redact numbers or bodies list nothing that can be recognised.
 func (a *Adapter) Find(ctx context.Context, m channels.Outgoing, since time.Time) ([]channels.Found, error) {
 	var found []channels.Found
-	err := a.list(ctx, m.To, since, func(r *openapi.ApiV2010Message) error {
+	err := a.list(ctx, parties{to: m.To}, since, func(r *openapi.ApiV2010Message) error {
 		created, err := dateOf(r.DateCreated)
 		if err != nil || value(r.Direction) == inbound || !within(created, since) {
 			return err
@@ -63,7 +63,7 @@ const inbound = "inbound"
 func (a *Adapter) Inbox(ctx context.Context, since time.Time) ([]channels.Inbound, error) {
 	byID := map[string]channels.Inbound{}
 	for _, number := range a.inboxes() {
-		err := a.list(ctx, number, since, func(r *openapi.ApiV2010Message) error {
+		err := a.list(ctx, parties{to: number}, since, func(r *openapi.ApiV2010Message) error {
 			if value(r.Direction) != inbound || !isNumber(value(r.From)) {
 				return nil
 			}
@@ -73,7 +73,8 @@ func (a *Adapter) Inbox(ctx context.Context, since time.Time) ([]channels.Inboun
 			}
 			// A page may repeat what the one before it held.
 			byID[value(r.Sid)] = channels.Inbound{
-				ID: value(r.Sid), From: value(r.From), To: value(r.To), Body: value(r.Body), At: at, Precision: precision,
+				ID: value(r.Sid), From: value(r.From), To: value(r.To), Body: value(r.Body),
+				Service: value(r.MessagingServiceSid), At: at, Precision: precision,
 			}
 			return nil
 		})
@@ -103,17 +104,23 @@ func (a *Adapter) inboxes() []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// list gives every message to a number, or of the account, that was sent at the
+// parties are whose messages are listed; "" is anybody.
+type parties struct{ from, to string }
+
+// list gives every message between the parties that was sent at the
 // given moment or later, page by page. It ends with an error rather than with a
 // part of them.
-func (a *Adapter) list(ctx context.Context, to string, since time.Time, each func(*openapi.ApiV2010Message) error) error {
+func (a *Adapter) list(ctx context.Context, who parties, since time.Time, each func(*openapi.ApiV2010Message) error) error {
 	params := &openapi.ListMessageParams{}
 	params.SetPageSize(pageSize)
 	// Twilio documents days and takes moments. By either reading this asks for
 	// enough: what was sent since was not sent before that minute or that day.
 	params.SetDateSentAfter(since.UTC().Truncate(time.Minute))
-	if to != "" {
-		params.SetTo(to)
+	if who.from != "" {
+		params.SetFrom(who.from)
+	}
+	if who.to != "" {
+		params.SetTo(who.to)
 	}
 	token, number := "", ""
 	for range maxPages {

@@ -59,6 +59,7 @@ var (
 	_ channels.Adapter       = (*Adapter)(nil)
 	_ channels.Finder        = (*Adapter)(nil)
 	_ channels.InboxReader   = (*Adapter)(nil)
+	_ channels.Dater         = (*Adapter)(nil)
 	_ channels.WebhookReader = (*Adapter)(nil)
 )
 

@@ -40,7 +40,7 @@ func (a *Adapter) Read(w channels.Webhook, now time.Time) (channels.Heard, error
 	case form.Has("From") && form.Has("To") && form.Has("Body"):
 		return channels.Heard{Inbound: []channels.Inbound{{
 			ID: form.Get("MessageSid"), From: form.Get("From"), To: form.Get("To"), Body: form.Get("Body"),
-			OptOut: form.Get("OptOutType"), At: now,
+			Service: form.Get("MessagingServiceSid"), OptOut: form.Get("OptOutType"), At: now,
 		}}}, nil
 	}
 	return channels.Heard{}, errors.New("twilio: the call is neither a text nor a status")

@@ -51,7 +51,7 @@ func signedHook(at string, form url.Values) channels.Webhook {
 func stopForm() url.Values {
 	return url.Values{
 		"AccountSid": {testAccount}, "MessageSid": {"SM1"}, "SmsStatus": {"received"}, "From": {patient}, "To": {careNumber},
-		"Body": {"Stop & thanks é"}, "NumMedia": {"0"}, "OptOutType": {"STOP"},
+		"Body": {"Stop & thanks é"}, "NumMedia": {"0"}, "OptOutType": {"STOP"}, "MessagingServiceSid": {testService},
 	}
 }
 
@@ -81,7 +81,7 @@ func TestVendorsExample(t *testing.T) {
 func TestInboundText(t *testing.T) {
 	heard, err := reader(t).Read(signedHook(smsURL, stopForm()), noon)
 	want := channels.Heard{Inbound: []channels.Inbound{{
-		ID: "SM1", From: patient, To: careNumber, Body: "Stop & thanks é", OptOut: "STOP", At: noon,
+		ID: "SM1", From: patient, To: careNumber, Body: "Stop & thanks é", Service: testService, OptOut: "STOP", At: noon,
 	}}}
 	if diff := cmp.Diff(want, heard); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)

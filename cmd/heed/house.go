@@ -111,7 +111,7 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 	h.fence = &gateway.Fence{Store: h.db, Now: h.now, Lease: h.cfg.Sending.Lease, Pause: pause}
 	h.intake = &intake.Service{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
-		Senders: sendersOf(h.cfg), ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
+		Senders: sendersOf(h.cfg), Services: servicesOf(h.cfg), Dater: h.carriers.twilio, ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
 	}
 	h.dispatcher = &dispatch.Dispatcher{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.templates, Identity: h.identity,
@@ -222,6 +222,18 @@ func sendersOf(cfg *config.Config) map[string][]channels.Program {
 		}
 	}
 	return senders
+}
+
+// servicesOf gives the programs that share each messaging service: a text to one of
+// its numbers names it.
+func servicesOf(cfg *config.Config) map[string][]channels.Program {
+	services := map[string][]channels.Program{}
+	for _, program := range channels.Programs {
+		if service := cfg.Programs[program].MessagingService; service != "" {
+			services[service] = append(services[service], program)
+		}
+	}
+	return services
 }
 
 // patientID finds a patient by the practice's id, or says so in words.

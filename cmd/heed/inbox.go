@@ -38,7 +38,7 @@ func (s *server) fetchMissed(ctx context.Context) error {
 		if from, err := parsePhone(in.From); err == nil {
 			in.From = from
 		}
-		if err := s.intake.Text(ctx, "twilio", in); err != nil {
+		if err := s.intake.Listed(ctx, "twilio", in); err != nil {
 			return err
 		}
 	}

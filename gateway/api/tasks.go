@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -127,8 +128,8 @@ func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
 		Number: t.Detail.Number, CreatedAt: t.Created.UTC(), DueAt: t.Due.UTC(), DoneAt: instant(t.DoneAt), Outcome: t.Detail.Outcome,
 		Overdue: t.DoneAt.IsZero() && a.Now().After(t.Due),
 	}
-	if t.Message != 0 {
-		out.Message = strconv.FormatInt(t.Message, 10)
+	if about := cmp.Or(t.Message, t.Detail.Reminder); about != 0 {
+		out.Message = strconv.FormatInt(about, 10)
 	}
 	if t.Patient != 0 {
 		p, err := a.Store.Patient(ctx, t.Patient)

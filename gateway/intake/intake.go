@@ -24,9 +24,13 @@ type Service struct {
 	NewID  func() int64
 	// Wake tells the dispatcher that something may be due. It must not block.
 	Wake func()
-	// Senders gives the programs that share a number of ours. A number that is not
-	// listed is taken for all of them.
-	Senders map[string][]channels.Program
+	// Senders gives the programs that share a number of ours, Services those that share
+	// a messaging service. A STOP to a number that neither lists is taken for all of
+	// them; a START to it lifts nothing.
+	Senders  map[string][]channels.Program
+	Services map[string][]channels.Program
+	// Dater tells when a START was said; nil: by its arrival.
+	Dater channels.Dater
 	// ProviderConfirms is set when the carrier answers STOP, START and HELP itself:
 	// there is one confirmer and never two.
 	ProviderConfirms bool

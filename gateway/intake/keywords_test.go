@@ -63,7 +63,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		Read(text)
-		for _, spaced := range []bool{false, true} {
+		for _, spaced := range []func(rune) bool{nothing, space, unlessApostrophe, unlessHyphen} {
 			once := normal(text, spaced)
 			if twice := normal(once, spaced); once != twice && len(once) <= maxText {
 				t.Errorf("normalising twice gives another text: %q, %q", once, twice)

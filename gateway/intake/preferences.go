@@ -59,6 +59,9 @@ func (s *Service) preferenceEvents(p *gateway.Patient, said Said) ([]preferences
 	if !slices.Contains(sources, said.Source) {
 		wrong = append(wrong, gateway.Mistake{Field: "source", Problem: "say staff, web, sms, voice, email or import"})
 	}
+	if said.Source == preferences.FromImport {
+		said = tightened(p.Snapshot, said, &wrong)
+	}
 	events := s.choiceEvents(p, said, &wrong)
 	events = append(events, consentEvents(p, said, &wrong)...)
 	if c := said.CareChannels; c != nil {
@@ -77,6 +80,38 @@ func (s *Service) preferenceEvents(p *gateway.Patient, said Said) ([]preferences
 		events[i].Source, events[i].Evidence = said.Source, said.Evidence
 	}
 	return events, wrong.Or()
+}
+
+// tightened is what an import may say: imports only tighten. An opt-in counts as
+// express where its row carries evidence, else as provided; a channel that was
+// declined stays so; nothing is verified, and nobody was warned of plain messages.
+func tightened(s *preferences.Snapshot, said Said, wrong *gateway.Invalid) Said {
+	most := preferences.Provided
+	if len(said.Evidence) > 0 {
+		most = preferences.Express
+	}
+	said.Choices = slices.Clone(said.Choices)
+	for i := range said.Choices {
+		said.Choices[i].Consent = min(said.Choices[i].Consent, most)
+	}
+	if c := said.CareChannels; c != nil {
+		kept := preferences.CareChannels{Order: c.Order, Declined: slices.Clone(c.Declined)}
+		for _, ch := range s.Care.Declined {
+			if !slices.Contains(kept.Declined, ch) {
+				kept.Declined = append(kept.Declined, ch)
+			}
+		}
+		said.CareChannels = &kept
+	}
+	if len(said.Verified) > 0 {
+		*wrong = append(*wrong, gateway.Mistake{Field: "verified", Problem: "an import cannot verify an address; say which person did, with source staff"})
+		said.Verified = nil
+	}
+	if said.UnencryptedOK != nil && *said.UnencryptedOK {
+		*wrong = append(*wrong, gateway.Mistake{Field: "unencrypted_ok", Problem: "an import cannot say that the patient was warned; say which person did, with source staff"})
+		said.UnencryptedOK = nil
+	}
+	return said
 }
 
 func (s *Service) choiceEvents(p *gateway.Patient, said Said, wrong *gateway.Invalid) []preferences.Event {

@@ -17,24 +17,46 @@ const answerFor = 5 * time.Minute
 // kept, whatever it asked for is in force, and nothing decided before can still
 // go out. The same provider id again changes nothing.
 func (s *Service) Text(ctx context.Context, source string, in channels.Inbound) error {
-	number, err := s.Store.Number(ctx, in.From)
+	t, err := s.text(ctx, source, in)
 	if err != nil {
 		return err
 	}
-	holders, err := s.holders(ctx, number)
-	if err != nil {
-		return err
-	}
-	t := &text{Service: s, in: in, now: s.Now(), heard: Read(in.Body), number: number, holders: holders}
+	t.heard = Read(in.Body)
 	t.addOptOut()
-	t.programs = s.programsOf(in.To)
-	t.change = gateway.Change{At: t.now, Actor: source, Seen: &gateway.Seen{Source: source, Event: in.ID}}
+	if err := t.date(ctx); err != nil {
+		return err
+	}
+	t.change.Seen.Lasting = t.heard.Start
+	if t.undated {
+		t.change.Seen.Event += ":undated" // the inbox may still bring it with its date
+	}
 	t.keep()
 	t.stopOrStart()
+	if err := t.takeBackThanks(ctx); err != nil {
+		return err
+	}
 	t.tasks()
+	if err := t.respond(ctx); err != nil {
+		return err
+	}
 	t.answer()
 	_, err = s.commit(ctx, t.change)
 	return err
+}
+
+// text begins to take a text in.
+func (s *Service) text(ctx context.Context, source string, in channels.Inbound) (*text, error) {
+	number, err := s.Store.Number(ctx, in.From)
+	if err != nil {
+		return nil, err
+	}
+	t := &text{Service: s, in: in, now: s.Now(), number: number}
+	if t.holders, err = s.holders(ctx, number); err != nil {
+		return nil, err
+	}
+	t.programs, t.listed = s.programsOf(in)
+	t.change = gateway.Change{At: t.now, Actor: source, Seen: &gateway.Seen{Source: source, Event: in.ID}}
+	return t, nil
 }
 
 // text is one inbound text while it is being taken in.
@@ -46,6 +68,8 @@ type text struct {
 	number   gateway.Number
 	holders  []*preferences.Snapshot
 	programs []channels.Program
+	listed   bool // the number or service it came to is one of ours
+	undated  bool // a START whose moment the provider does not know
 	change   gateway.Change
 }
 
@@ -64,21 +88,28 @@ func (s *Service) holders(ctx context.Context, n gateway.Number) ([]*preferences
 	return list, err
 }
 
-// programsOf gives the programs that share the number a text came to.
-func (s *Service) programsOf(to string) []channels.Program {
-	if list := s.Senders[to]; len(list) > 0 {
-		return list
+// programsOf gives the programs that share the number a text came to, or the
+// messaging service whose number it is; all of them, and false, where neither is
+// known.
+func (s *Service) programsOf(in channels.Inbound) ([]channels.Program, bool) {
+	if list := s.Senders[in.To]; len(list) > 0 {
+		return list, true
 	}
-	return channels.Programs[:]
+	if list := s.Services[in.Service]; in.Service != "" && len(list) > 0 {
+		return list, true
+	}
+	return channels.Programs[:], false
 }
 
-// addOptOut takes the provider's own keyword match as said: it may match more than we do.
+// addOptOut takes the provider's own keyword match as said: it may match more than
+// we do. Its START counts only where our reading finds nothing else: providers take
+// YES for a START, and people answer yes to questions.
 func (t *text) addOptOut() {
 	switch t.in.OptOut {
 	case "STOP":
 		t.heard.Stop = t.heard.Stop || !t.heard.StopAll
 	case "START":
-		t.heard.Start = true
+		t.heard.Start = t.heard.Start || t.plainReply()
 	case "HELP":
 		t.heard.Help = true
 	}
@@ -110,7 +141,7 @@ func (t *text) event(kind preferences.EventKind, programs channels.ProgramSet) p
 
 func (t *text) stopOrStart() {
 	switch {
-	case t.heard.Stop || t.heard.StopAll || t.heard.Revocation:
+	case t.stops():
 		var stops channels.ProgramSet
 		for _, p := range t.programs {
 			stops |= t.Policy.Stops(p, t.heard.StopAll, t.now)
@@ -124,16 +155,14 @@ func (t *text) stopOrStart() {
 		}
 		t.change.Numbers = append(t.change.Numbers, fact)
 	case t.heard.Start:
-		fact := gateway.NumberFact{Number: t.in.From, Event: t.event(preferences.NumberStarted, channels.SetOf(t.programs...))}
-		if t.weAnswer() {
-			fact.Reply = t.reply("start_confirmation")
-		}
-		t.change.Numbers = append(t.change.Numbers, fact)
+		t.start()
 	}
 	if t.heard.WrongNumber {
 		t.wrongNumber()
 	}
 }
+
+func (t *text) stops() bool { return t.heard.Stop || t.heard.StopAll || t.heard.Revocation }
 
 // weAnswer: the carrier has not answered this keyword by itself (free text it does
 // not know), and the five minutes are not over, as they are for a text that was
@@ -172,17 +201,11 @@ func (t *text) tasks() {
 	if h.HighOrLow {
 		t.open(gateway.TaskHighOrLow, "ALTO or BAJA stopped the texts. Did they mean high or low?")
 	}
-	if h.Reschedule {
-		t.open(gateway.TaskReschedule, "Asked to reschedule.")
-	}
-	if t.plainReply() || h.Confirm {
-		t.open(gateway.TaskReply, "A reply to read.")
-	}
 }
 
 func (t *text) plainReply() bool {
 	h := t.heard
-	return !(h.Stop || h.StopAll || h.Start || h.Help || h.Confirm || h.Reschedule || h.Crisis || h.Revocation || h.WrongNumber)
+	return !(t.stops() || h.Start || h.Help || h.Confirm || h.Reschedule || h.Crisis || h.WrongNumber)
 }
 
 func (t *text) open(kind gateway.TaskKind, title string) {

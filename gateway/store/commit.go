@@ -65,7 +65,7 @@ func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error)
 // once refuses what was kept before: a provider's event, an idempotency key.
 func (u *unit) once() error {
 	if s := u.c.Seen; s != nil {
-		n, err := u.exec("INSERT INTO seen (source, event, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", s.Source, s.Event, micros(u.c.At))
+		n, err := u.exec("INSERT INTO seen (source, event, at, keep) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", s.Source, s.Event, micros(u.c.At), s.Lasting)
 		if err != nil {
 			return err
 		}

@@ -191,6 +191,8 @@ func (u *unit) foldNumbers() error {
 		n := u.numbers[key]
 		news := n.apply(&f.Event)
 		u.kept.News[f.Number] = u.kept.News[f.Number] || news
+		// The instants are kept even where the bits are what they were: a second STOP
+		// holds against a START said between the two.
 		said, err := json.Marshal(n.said)
 		if err != nil {
 			return err

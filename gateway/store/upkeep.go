@@ -32,7 +32,7 @@ func (d *DB) Forget(ctx context.Context, r Retention) (int, error) {
 	}{
 		{"UPDATE messages SET sealed = NULL WHERE id IN (SELECT id FROM messages WHERE sealed IS NOT NULL AND status >= 3 AND created_at < $1 AND due_at < $1 LIMIT $2)", now.Add(-r.Content)},
 		{"DELETE FROM answers WHERE (caller, key) IN (SELECT caller, key FROM answers WHERE at < $1 LIMIT $2)", now.Add(-r.Answers)},
-		{"DELETE FROM seen WHERE (source, event) IN (SELECT source, event FROM seen WHERE at < $1 LIMIT $2)", now.Add(-r.Seen)},
+		{"DELETE FROM seen WHERE (source, event) IN (SELECT source, event FROM seen WHERE at < $1 AND NOT keep LIMIT $2)", now.Add(-r.Seen)},
 		{"DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE at < $1 LIMIT $2)", now.Add(-time.Hour)},
 		{"DELETE FROM page_tries WHERE message IN (SELECT id FROM messages WHERE sealed IS NULL AND created_at < $1 LIMIT $2)", now.Add(-r.Content)},
 	} {

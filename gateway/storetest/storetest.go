@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"words of a number are ordered by when they came": providersClock,
 		"erasing leaves nothing but the stops":            erased,
 		"attempts only move forward":                      forward,
+		"what reached an address is found again":          reached,
 		"changes that cross each other never deadlock":    noDeadlock,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -293,6 +294,11 @@ func heardOnce(t *testing.T, b Bench) {
 	if b.snapshot(t, patient).Version != v {
 		t.Error("a repeated event changed something")
 	}
+	for event, want := range map[string]bool{"SM1": true, "SM2": false} {
+		if got, err := b.Store.WasHeard(context.Background(), "twilio", event); err != nil || got != want {
+			t.Errorf("%s was heard: %v, %v", event, got, err)
+		}
+	}
 }
 
 func firstAnswer(t *testing.T, b Bench) {
@@ -339,6 +345,11 @@ func providersClock(t *testing.T, b Bench) {
 	say(preferences.NumberStopped, at.Add(time.Second), true)
 	say(preferences.NumberStopped, at.Add(3*time.Second), true) // it changes nothing, and is the last word
 	say(preferences.NumberStarted, at.Add(2*time.Second), true)
+	say(preferences.NumberStopped, at.Add(4*time.Second), true) // said again
+	say(preferences.NumberStarted, at.Add(3*time.Second), true) // between the two
+	say(preferences.NumberStarted, at.Add(5*time.Second), false)
+	say(preferences.NumberStarted, at.Add(8*time.Second), false)
+	say(preferences.NumberStopped, at.Add(7*time.Second), false)
 }
 
 func erased(t *testing.T, b Bench) {

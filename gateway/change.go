@@ -70,11 +70,11 @@ func KeyOf(ctx context.Context) *Key {
 	return k
 }
 
-// NumberFact is something said by, or about, a phone number. The store locks the
-// number, looks who has it, folds the event into each of them and gives every one
-// a new version.
+// NumberFact is something said by, or about, a phone number or a mailbox. The store
+// locks its row, looks who has it, folds the event into each of them and gives every
+// one a new version.
 type NumberFact struct {
-	Number string // E.164
+	Number string // E.164, or a mailbox as it is kept
 	Event  preferences.Event
 	// Reply is accepted only when the event changed the number's state: a second
 	// STOP is not confirmed again. 47 CFR 64.1200(a)(12).

@@ -137,11 +137,6 @@ func (d *DB) Number(ctx context.Context, e164 string) (gateway.Number, error) {
 	return n, err
 }
 
-// Mailbox gives who has a mailbox now.
-func (d *DB) Mailbox(ctx context.Context, mailbox string) ([]gateway.Holder, error) {
-	return d.holders(ctx, d.keys.addressKey(mailbox))
-}
-
 func (d *DB) holders(ctx context.Context, key string) ([]gateway.Holder, error) {
 	list, err := d.read.QueryContext(ctx, "SELECT patient, id FROM addresses WHERE key = $1 ORDER BY patient", key)
 	if err != nil {
@@ -167,7 +162,7 @@ func (d *DB) holders(ctx context.Context, key string) ([]gateway.Holder, error) 
 			return true
 		}
 		a := s.AddressByID(h.Address)
-		return a == nil || !holds(s, a)
+		return a == nil || !s.Has(a)
 	}), err
 }
 

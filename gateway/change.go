@@ -46,6 +46,9 @@ type Key struct {
 	BodyHash []byte // SHA-256 of method, path and body
 	Status   int    // 0: the answer is not kept yet
 	Answer   []byte
+	// About are patients of whom the answer tells, beside those whom the change itself
+	// concerns: it goes when one of them is erased.
+	About []int64
 	// Done: the call was carried out before and its answer was lost in a crash. Nothing
 	// is done again; what is read now is the answer.
 	Done bool
@@ -68,6 +71,13 @@ func AlreadyDone(ctx context.Context) bool {
 func KeyOf(ctx context.Context) *Key {
 	k, _ := ctx.Value(keyOfCall{}).(*Key)
 	return k
+}
+
+// TellsOf notes that the answer of the call tells of a patient.
+func TellsOf(ctx context.Context, patient int64) {
+	if k := KeyOf(ctx); k != nil && patient != 0 {
+		k.About = append(k.About, patient)
+	}
 }
 
 // NumberFact is something said by, or about, a phone number or a mailbox. The store

@@ -125,14 +125,17 @@ func (u *unit) lockPatients() error {
 // lockVersions is the fence: it keeps the patients' versions as they are until the
 // claim is committed.
 func (u *unit) lockVersions(want map[int64]struct{}) error {
-	list, err := u.tx.QueryContext(u.ctx, "SELECT id, version FROM patients WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock("SHARE"), rows(want))
+	list, err := u.tx.QueryContext(u.ctx, "SELECT id, version, data_key FROM patients WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock("SHARE"), rows(want))
 	if err != nil {
 		return err
 	}
 	return scan(list, func(s scanner) error {
 		p := &patient{snapshot: &preferences.Snapshot{}}
-		err := s.Scan(&p.snapshot.Patient, &p.snapshot.Version)
+		if err := s.Scan(&p.snapshot.Patient, &p.snapshot.Version, &p.wrapped); err != nil {
+			return err
+		}
 		u.patients[p.snapshot.Patient] = p
+		p.key, err = u.DB.keys.dataKey(p.wrapped) // seals the decision that goes with the claim
 		return err
 	})
 }
@@ -289,7 +292,10 @@ func (u *unit) insertPatient(f *gateway.PatientFact) (*patient, error) {
 		err = gateway.ErrStale // somebody else was quicker with this ref
 	}
 	u.patients[f.Patient] = p
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	return p, u.neverErased(f.Ref)
 }
 
 func (u *unit) keepTexts(f *gateway.PatientFact, p *patient) error {
@@ -310,23 +316,6 @@ func (u *unit) keepTexts(f *gateway.PatientFact, p *patient) error {
 	sealed, err := seal(p.key, f.Record)
 	p.sealed = sealed
 	return err
-}
-
-// erase drops the data key: everything sealed under it is gone, the keyed hashes
-// and the ledger's digests stay.
-func (u *unit) erase(id int64, p *patient) error {
-	for _, query := range []string{
-		"UPDATE patients SET data_key = NULL, sealed = NULL WHERE id = $1",
-		"UPDATE addresses SET sealed = NULL WHERE patient = $1",
-		"UPDATE messages SET sealed = NULL WHERE patient = $1",
-		"UPDATE tasks SET sealed = NULL WHERE patient = $1",
-	} {
-		if err := u.run(query, id); err != nil {
-			return err
-		}
-	}
-	p.sealed = nil
-	return u.run("UPDATE ledger SET sealed = NULL WHERE subject = $1", "p"+strconv.FormatInt(id, 10))
 }
 
 // writePatients gives every patient that moved a new version: never one that was

@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 	runMailboxes(t, open)
+	runErasure(t, open)
 }
 
 func (b Bench) commit(t *testing.T, c gateway.Change) gateway.Kept {

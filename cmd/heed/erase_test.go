@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -133,38 +134,42 @@ func dump(t *testing.T, h *heedUnderTest, tables string) map[string][]byte {
 	}
 	kept := map[string][]byte{}
 	for _, table := range names {
-		list, err := db.Query(fmt.Sprintf("SELECT * FROM %q", table))
-		if err != nil {
+		if err := readTable(db, table, kept); err != nil {
 			t.Fatal(err)
 		}
-		columns, err := list.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for list.Next() {
-			row := make([]any, len(columns))
-			for i := range row {
-				row[i] = new(any)
-			}
-			if err := list.Scan(row...); err != nil {
-				t.Fatal(err)
-			}
-			for i, name := range columns {
-				value := *row[i].(*any)
-				text, isBytes := value.([]byte)
-				if !isBytes {
-					text = fmt.Append(nil, value)
-				}
-				at := table + "." + name
-				kept[at] = append(append(kept[at], text...), '\n')
-			}
-		}
-		if err := list.Err(); err != nil {
-			t.Fatal(err)
-		}
-		list.Close()
 	}
 	return kept
+}
+
+func readTable(db *sql.DB, table string, kept map[string][]byte) error {
+	list, err := db.Query(fmt.Sprintf("SELECT * FROM %q", table))
+	if err != nil {
+		return err
+	}
+	defer list.Close()
+	columns, err := list.Columns()
+	if err != nil {
+		return err
+	}
+	for list.Next() {
+		row := make([]any, len(columns))
+		for i := range row {
+			row[i] = new(any)
+		}
+		if err := list.Scan(row...); err != nil {
+			return err
+		}
+		for i, name := range columns {
+			value := *row[i].(*any)
+			text, isBytes := value.([]byte)
+			if !isBytes {
+				text = fmt.Append(nil, value)
+			}
+			at := table + "." + name
+			kept[at] = append(append(kept[at], text...), '\n')
+		}
+	}
+	return list.Err()
 }
 
 func column(t *testing.T, h *heedUnderTest, query string) []string {
@@ -184,6 +189,9 @@ func column(t *testing.T, h *heedUnderTest, query string) []string {
 		if !strings.HasPrefix(name, "sqlite_") {
 			names = append(names, name)
 		}
+	}
+	if err := list.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return names
 }

@@ -49,6 +49,9 @@ type Key struct {
 	BodyHash []byte // SHA-256 of method, path and body
 	Status   int    // 0: the answer is not kept yet
 	Answer   []byte
+	// About are patients of whom the answer tells, beside those whom the change itself
+	// concerns: it goes when one of them is erased.
+	About []int64
 	// Done: the call was carried out before and its answer was lost in a crash. Nothing
 	// is done again; what is read now is the answer.
 	Done bool
@@ -73,11 +76,18 @@ func KeyOf(ctx context.Context) *Key {
 	return k
 }
 
-// NumberFact is something said by, or about, a phone number. The store locks the
-// number, looks who has it, folds the event into each of them and gives every one
-// a new version.
+// TellsOf notes that the answer of the call tells of a patient.
+func TellsOf(ctx context.Context, patient int64) {
+	if k := KeyOf(ctx); k != nil && patient != 0 {
+		k.About = append(k.About, patient)
+	}
+}
+
+// NumberFact is something said by, or about, a phone number or a mailbox. The store
+// locks its row, looks who has it, folds the event into each of them and gives every
+// one a new version.
 type NumberFact struct {
-	Number string // E.164
+	Number string // E.164, or a mailbox as it is kept
 	Event  preferences.Event
 	// Reply is accepted only when the event changed the number's state: a second
 	// STOP is not confirmed again. 47 CFR 64.1200(a)(12).

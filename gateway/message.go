@@ -156,6 +156,9 @@ type MessageEvent struct {
 type DecisionRecord struct {
 	ID      int64
 	Message int64
+	Patient int64 // whose key seals the body
 	At      time.Time
-	Body    []byte // JSON of the decision and of the question it answers
+	Outcome string
+	Code    string
+	Body    []byte // JSON of the decision and of the question it answers; nil once the patient is erased
 }

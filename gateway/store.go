@@ -20,7 +20,6 @@ type Store interface {
 	Snapshots(ctx context.Context, ids []int64) (map[int64]*preferences.Snapshot, error)
 	Usage(ctx context.Context, patient int64) (policy.Usage, error)
 	Number(ctx context.Context, e164 string) (Number, error) // a number nobody has is not an error
-	Mailbox(ctx context.Context, mailbox string) ([]Holder, error)
 	AddressTexts(ctx context.Context, ids []int64) (map[int64]string, error)
 	Ledger(ctx context.Context, patient int64, after int64, limit int) ([]preferences.Event, error)
 

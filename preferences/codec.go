@@ -10,7 +10,7 @@ import (
 )
 
 // codecVersion stands first in every encoded snapshot.
-const codecVersion = 1
+const codecVersion = 2
 
 // ErrEncoded is a text that is no encoded snapshot of this version: a cache takes
 // it for a miss.
@@ -161,7 +161,7 @@ func (w *writer) address(a *Address) {
 	w.int(int64(a.Rank))
 	w.byte(uint8(a.Consent))
 	w.byte(uint8(a.Stops))
-	w.bool(a.OptedOut)
+	w.int(a.OptedOut)
 	w.words(a.Zones, codecZones)
 }
 
@@ -271,7 +271,7 @@ func (r *reader) address() Address {
 	return Address{
 		ID: r.int(), Kind: channels.Kind(r.enum(uint8(channels.Mailbox))), State: AddressState(r.enum(uint8(WrongPerson))),
 		Line: LineType(r.enum(uint8(VoIP))), OnRecord: r.bool(), Rank: int16(r.int()), Consent: Consent(r.enum(uint8(Written))),
-		Stops: channels.ProgramSet(r.enum(uint8(channels.AllPrograms))), OptedOut: r.bool(), Zones: r.words(codecZones),
+		Stops: channels.ProgramSet(r.enum(uint8(channels.AllPrograms))), OptedOut: r.int(), Zones: r.words(codecZones),
 	}
 }
 

@@ -15,7 +15,6 @@ const (
 	AddressBad           EventKind = "address_bad"           // Address
 	AddressWrong         EventKind = "address_wrong_person"  // Address
 	AddressLandline      EventKind = "address_not_textable"  // Address
-	SpamReported         EventKind = "spam_reported"         // Address
 	CareChannelsSet      EventKind = "care_channels_set"     // Care
 	UnencryptedSet       EventKind = "unencrypted_set"       // Yes
 	ConfidentialSet      EventKind = "confidential_set"      // Confidential, Extra
@@ -27,11 +26,12 @@ const (
 	PatientErased        EventKind = "patient_erased"        //
 )
 
-// The kinds of event on a number. They belong to the number, not to a patient.
+// The kinds of event on a number or a mailbox. They belong to it, not to a patient.
 const (
 	NumberStopped EventKind = "stopped" // Programs
 	NumberStarted EventKind = "started" // Programs
 	TextReceived  EventKind = "received"
+	SpamReported  EventKind = "spam_reported" // on a mailbox: an opt-out of everything non-essential
 )
 
 // Source says how a word of the patient reached us.

@@ -10,22 +10,29 @@ import (
 // adultAge: the service is for adults.
 const adultAge = 18
 
-// Fold gives the snapshot that a patient's events make, oldest first, with the
-// stops of the numbers the patient has now.
-func Fold(patient int64, events []Event, stops map[int64]channels.ProgramSet) *Snapshot {
+// Bound is what was said of an address itself: it binds whoever has it.
+type Bound struct {
+	Stops    channels.ProgramSet // of a number
+	OptedOut int64               // of a mailbox: when the last spam report was made, Unix microseconds; 0: never
+}
+
+// Fold gives the snapshot that a patient's events make, oldest first, with what
+// binds the addresses the patient has now.
+func Fold(patient int64, events []Event, bound map[int64]Bound) *Snapshot {
 	s := &Snapshot{Patient: patient}
 	for i := range events {
 		s.Apply(&events[i])
 	}
-	s.SetStops(stops)
+	s.Bind(bound)
 	return s
 }
 
-// SetStops puts the stops of the numbers, by address id, onto the addresses.
-// An address that is not in the map has none.
-func (s *Snapshot) SetStops(stops map[int64]channels.ProgramSet) {
+// Bind puts what was said of the numbers and mailboxes, by address id, onto the
+// addresses. Of an address that is not in the map nothing was said.
+func (s *Snapshot) Bind(bound map[int64]Bound) {
 	for i := range s.Addresses {
-		s.Addresses[i].Stops = stops[s.Addresses[i].ID]
+		a := &s.Addresses[i]
+		a.Stops, a.OptedOut = bound[a.ID].Stops, bound[a.ID].OptedOut
 	}
 }
 
@@ -81,8 +88,6 @@ func (s *Snapshot) applyToAddress(e *Event) {
 		a.State = WrongPerson
 	case AddressLandline:
 		a.Line = Landline
-	case SpamReported:
-		a.OptedOut = true
 	}
 }
 

@@ -26,7 +26,7 @@ func TestFoldKeepsWhatAContactRecordMayNotUndo(t *testing.T) {
 		contact(raised), // … and back, with more consent than it had
 		{Kind: AddressLandline, Address: 1},
 		contact(phone),
-	}, map[int64]channels.ProgramSet{1: channels.SetOf(channels.Care)})
+	}, map[int64]Bound{1: {Stops: channels.SetOf(channels.Care)}})
 	a := s.AddressByID(1)
 	if a.State != Bad || a.Consent != Provided || a.Line != Landline || !a.OnRecord || !a.Stops.Has(channels.Care) {
 		t.Errorf("a contact record cleaned, raised or forgot: %+v", a)

@@ -5,6 +5,8 @@
 package preferences
 
 import (
+	"slices"
+
 	"harmonize.care/heed/channels"
 )
 
@@ -98,7 +100,7 @@ type Address struct {
 	Rank     int16 // 1 first
 	Consent  Consent
 	Stops    channels.ProgramSet // of the number, whoever has it
-	OptedOut bool                // a spam report: an opt-out of everything non-essential, bound to this mailbox
+	OptedOut int64               // of the mailbox, whoever has it: when a spam report, an opt-out of everything non-essential, was made; 0: never
 	Zones    []string            // phones: every zone of the area code
 }
 
@@ -156,6 +158,12 @@ func (s *Snapshot) AddressByID(id int64) *Address {
 		}
 	}
 	return nil
+}
+
+// Has says whether the patient has an address now: it is on the record, or named by
+// the confidential instruction.
+func (s *Snapshot) Has(a *Address) bool {
+	return a.OnRecord || s.Confidential != nil && slices.ContainsFunc(s.Confidential.Only, func(p Pair) bool { return p.Address == a.ID })
 }
 
 // String gives the name used in the API.

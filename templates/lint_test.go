@@ -245,6 +245,65 @@ func TestNamesMentalHealth(t *testing.T) {
 	}
 }
 
+// TestNothingHidesMentalHealth: addresses, letters that look alike, and letters apart.
+func TestNothingHidesMentalHealth(t *testing.T) {
+	for _, text := range []string{
+		"https://www.coloradotherapy.com/s", "https://mymentalhealth.org/s", "https://denverpsychiatry.com/q", "https://x.example/s?c=%74herapy",
+		"https://x.example/s?c=%2574herapy", "https://x.example/denver%2Dcounseling", "denvertherapy.com", "coloradotherapy.com/s", "info@coloradotherapy.com",
+		"https://colorado-the-rapy.com", "https://denveremdr.com", "https://emdrdenver.com", "https://denvermental.com", "https://centroterapia.example", "https://rehabdenver.example",
+		"HTTPS://DENVERTHERAPY.COM", "(see www.denvertherapy.com).",
+		"th\u0435rapy", "\u03c1sych", "m\u0435nt\u0430l health", "\u0422H\u0415R\u0410PY", "\u1d1b\u029c\u1d07\u0280\u1d00\u1d18\u028f", "\u0440\u0455\u0443\u0441h",
+		"ther.apy", "the-ra-py", "t.h.e.r.a.p.y", "t h e r a p y", "T H E R A P Y room", "room t. h. e. r. a. p. y.", "P.T.S.D.", "p t s d", "O.C.D.", "men-tal health", "psy*chiatry", "psych·iatry", "psych_iatry",
+		"EMDR", "your ketamine", "Spravato", "theraputty", // putty for therapy: it says so
+	} {
+		if !NamesMentalHealth(text) {
+			t.Errorf("%q passes", text)
+		}
+	}
+}
+
+// TestAnAddressIsReadBeforeItIsAccepted: a survey's link stands in an SMS.
+func TestAnAddressIsReadBeforeItIsAccepted(t *testing.T) {
+	survey := builtin(t, "survey")
+	for address, good := range map[string]bool{"https://forms.example/s": true, "https://www.coloradotherapy.com/s": false, "https://forms.example/s?c=%74herapy": false} {
+		if err := survey.Check(map[string]string{"url": address}); (err == nil) != good {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// TestInnocentWords: a text that is refused holds a message back, so ordinary words
+// of places, names and addresses must pass.
+func TestInnocentWords(t *testing.T) {
+	for _, text := range []string{
+		"Suite 4", "Suite A, B and C", "Aurora", "Grand Rapids", "the-rapids room", "Counsel", "Ms. Counsel", "J. R. R. Tolkien", "U.S. Bank Tower", "A B C D", "1 2 3",
+		"St. Mary's Medical Center, 2nd floor", "Bldg. 7/8, Rm. 12-B", "9:30 a.m.", "Dr. M. E. N. Talbot", "for women and men.Talk to us", "women/men/talk", "Come at 5.Park behind it",
+		"Environmental health", "environmental-health fair", "https://x.example/environmental-health", "https://fundamental.example", "https://apartmentalbany.example/q", "https://x.example/appointmentalert",
+		"https://scriptsdirect.example", "https://receiptsdirect.example", "https://waterapp.example", "https://centerapartments.example", "https://grandtherapids.example",
+		"https://systemdrive.example", "https://morehabits.example", "https://epsicom.example", "https://legalcounsel.example", "https://x.example/s?id=50%25off", "https://x.example/%zz",
+		"https://forms.example/s/1FAIpQLSd", "frontdesk@cedar.example", "12 Psalm Road", "Calle Tercera 4", "Terraza 3", "Mentone Avenue", "Menta 5", "Cedar Practice, 1200 Larimer St., Denver",
+		"Sí, a las 5 p. m.", "Dental clinic", "Departmental office", "5 µg", "Ω", "Привет", "Καλημέρα", "łódź", "C#/D#", "a.b.c", "v2.0.1", "10/12/2026", "+1 (303) 555-0142", "303.555.0142",
+	} {
+		if NamesMentalHealth(text) {
+			t.Errorf("%q is refused", text)
+		}
+	}
+}
+
+func FuzzNamesMentalHealth(f *testing.F) {
+	for _, seed := range []string{"ther.apy", "https://x.example/%2574", "t h e", "\xff.%", "а.А"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if NamesMentalHealth(text) && !NamesMentalHealth(text+" therapy") {
+			t.Error("more words hide it")
+		}
+		if !NamesMentalHealth(text + " therapy") {
+			t.Error("the words before hide it")
+		}
+	})
+}
+
 func TestExceeds(t *testing.T) {
 	for _, c := range []struct {
 		content, text string
@@ -306,6 +365,8 @@ func TestCheckLinks(t *testing.T) {
 		"https://example-practice.example":    "names the practice",
 		"https://psychiatry.example":          "names mental health",
 		"https://messages.example/psychiatry": "",
+		"https://denvertherapy.com":           "names mental health",
+		"https://denver-the-rapy.com":         "names mental health",
 		"://":                                 "is not a URL",
 	} {
 		err := SampleIdentity().CheckLinks(url)

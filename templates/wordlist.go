@@ -25,7 +25,7 @@ func read(text string) []word {
 			raw.Reset()
 		}
 	}
-	for _, r := range norm.NFKD.String(text) {
+	for _, r := range lookalikes.Replace(norm.NFKD.String(text)) {
 		switch {
 		case unicode.IsLetter(r) || unicode.IsDigit(r):
 			raw.WriteRune(r)
@@ -68,12 +68,6 @@ func contains(text, name string) bool {
 	return strings.TrimSpace(name) != "" && strings.Contains(strings.ReplaceAll(padded(text), " "+sentenceEnd, ""), name)
 }
 
-// NamesMentalHealth says whether a text, an address or a host name names mental
-// health, in English or Spanish: what no SMS and no subject line may do.
-func NamesMentalHealth(text string) bool {
-	return says(padded(text), mentalHealth)
-}
-
 // mentalHealth are the words that no lock screen shows.
 var mentalHealth = []string{
 	"mental*", "psych*", "psiqu*", "psico*", "siquia*", "sicolog*", "neuropsych*", "therap*", "psychotherap*", "terap*",
@@ -81,6 +75,7 @@ var mentalHealth = []string{
 	"depress*", "depresi*", "antidepress*", "antidepres*", "anxiety", "ansiedad", "bipolar*", "schizo*", "esquizo*", "ptsd", "tept", "adhd", "tdah", "ocd",
 	"suicid*", "self harm", "selfharm", "autolesi*", "addiction*", "adiccion*", "substance abuse", "substance use", "abuso de sustancias", "detox*", "rehab", "trauma*",
 	"eating disorder*", "trastorno*", "bulimi*", "anorexi*", "emotional health", "panic attack*", "ataques de panico", "crisis line", "linea de crisis",
+	"emdr", "ketamin*", "esketamin*", "spravato",
 }
 
 // exceeds says whether a text plainly carries more than its content allows. It

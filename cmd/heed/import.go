@@ -42,6 +42,9 @@ func importOne(c *command, use, short string, run importFunc, fields []string) *
 				bar := c.progress(&o)
 				report, err := run(cmd.Context(), f, o)
 				bar()
+				if err != nil && report.Lines == 0 {
+					return err // nothing was done: there is nothing to report
+				}
 				if told := c.answer(report, func(w io.Writer) { writeReport(w, report, all) }); err == nil {
 					err = told
 				}
@@ -84,6 +87,14 @@ func (h *house) importOptions(columns map[string]string) imports.Options {
 	}
 }
 
+// counted writes how many there are of something.
+func counted(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}
+
 // writeReport tells every row that has a note, and the sums. Rows are told by their
 // line in the file: never by what stands there.
 func writeReport(w io.Writer, r imports.Report, all bool) {
@@ -105,12 +116,16 @@ func writeReport(w io.Writer, r imports.Report, all bool) {
 			sums = append(sums, fmt.Sprintf("%d %s", n, outcome))
 		}
 	}
-	fmt.Fprintf(w, "%d lines: %s.\n", r.Lines, strings.Join(sums, ", "))
+	if len(sums) > 0 {
+		fmt.Fprintf(w, "%s: %s.\n", counted(r.Lines, "line"), strings.Join(sums, ", "))
+	} else {
+		fmt.Fprintln(w, "No line stands below the header.")
+	}
 	if r.Minors > 0 {
-		fmt.Fprintf(w, "%d minors were refused and not stored.\n", r.Minors)
+		fmt.Fprintf(w, "Refused and not stored, as minors: %d.\n", r.Minors)
 	}
 	if r.Past > 0 {
-		fmt.Fprintf(w, "%d appointments have passed.\n", r.Past)
+		fmt.Fprintf(w, "Appointments that have passed: %d.\n", r.Past)
 	}
 	if len(r.Ignored) > 0 {
 		fmt.Fprintf(w, "Columns not used: %s.\n", strings.Join(r.Ignored, ", "))

@@ -254,6 +254,7 @@ type replayed struct {
 	ID       string  `json:"id"`
 	Decision decided `json:"decision"`
 	Same     bool    `json:"same"`
+	Erased   bool    `json:"erased,omitempty"` // it cannot be made again
 	Again    decided `json:"again"`
 	Note     string  `json:"note,omitempty"`
 }
@@ -275,16 +276,18 @@ func (c *command) replay(ctx context.Context, h *house, message int64) error {
 		if err != nil {
 			return err
 		}
-		differs = differs || !r.Same
+		differs = differs || !r.Same && !r.Erased
 		list = append(list, r)
 	}
 	if err := c.answer(list, func(w io.Writer) {
 		for _, r := range list {
 			fmt.Fprintf(w, "decision %s of %s: ", r.ID, r.Decision.At.Local().Format(time.RFC1123))
 			r.Decision.write(w)
-			if r.Same {
+			switch {
+			case r.Erased:
+			case r.Same:
 				fmt.Fprintln(w, "  made again: the same.")
-			} else {
+			default:
 				fmt.Fprint(w, "  made again, it differs: ")
 				r.Again.write(w)
 			}
@@ -302,6 +305,13 @@ func (c *command) replay(ctx context.Context, h *house, message int64) error {
 }
 
 func (h *house) replayOne(ctx context.Context, record gateway.DecisionRecord) (replayed, error) {
+	if record.Body == nil {
+		left := decided{Outcome: record.Outcome, Code: record.Code, Reason: policy.Code(record.Code).Sentence(), At: record.At.UTC(), Considered: []considered{}}
+		return replayed{
+			ID: strconv.FormatInt(record.ID, 10), Decision: left, Again: left, Erased: true,
+			Note: "The patient was erased: what it was decided on is gone, and it cannot be made again.",
+		}, nil
+	}
 	var kept dispatch.Record
 	if err := json.Unmarshal(record.Body, &kept); err != nil {
 		return replayed{}, fmt.Errorf("decision %d cannot be read: %w", record.ID, err)

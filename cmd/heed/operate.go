@@ -93,7 +93,7 @@ func (c *command) diffPolicy(ctx context.Context, h *house, p *policy.Policy) er
 		Was      string `json:"was"`
 		WouldBe  string `json:"would_be"`
 	}
-	changes, seen := []change{}, 0
+	changes, seen, erased := []change{}, 0, 0
 	for after := int64(0); ; {
 		kept, err := h.db.Decisions(ctx, 0, after, 500)
 		if err != nil {
@@ -102,6 +102,10 @@ func (c *command) diffPolicy(ctx context.Context, h *house, p *policy.Policy) er
 		for _, record := range kept {
 			after = record.ID
 			seen++
+			if record.Body == nil {
+				erased++ // of a patient who is gone: nothing is left to decide on
+				continue
+			}
 			var r dispatch.Record
 			if err := json.Unmarshal(record.Body, &r); err != nil {
 				return fmt.Errorf("decision %d cannot be read: %w", record.ID, err)
@@ -115,8 +119,11 @@ func (c *command) diffPolicy(ctx context.Context, h *house, p *policy.Policy) er
 			break
 		}
 	}
-	return c.answer(map[string]any{"decisions": seen, "changes": changes}, func(w io.Writer) {
+	return c.answer(map[string]any{"decisions": seen, "erased": erased, "changes": changes}, func(w io.Writer) {
 		fmt.Fprintf(w, "%d recorded decisions, %d would change.\n", seen, len(changes))
+		if erased > 0 {
+			fmt.Fprintf(w, "%d of them are of erased patients and cannot be made again.\n", erased)
+		}
 		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 		for _, ch := range changes {
 			fmt.Fprintf(t, "  message %s\t%s\t-> %s\n", ch.Message, ch.Was, ch.WouldBe)

@@ -102,6 +102,6 @@ func writeText(w io.Writer, ch channels.Channel, text templates.Text) {
 	}
 	fmt.Fprintln(w, text.Text)
 	if ch == channels.SMS {
-		fmt.Fprintf(w, "\n%d segments, %s\n", text.Segments.Count, text.Segments.Encoding)
+		fmt.Fprintf(w, "\n%s, %s\n", counted(text.Segments.Count, "segment"), text.Segments.Encoding)
 	}
 }

@@ -192,5 +192,7 @@ type PatientPath struct {
 }
 
 func (a *API) patientID(ctx context.Context, ref string) (int64, error) {
-	return a.Store.PatientID(ctx, ref)
+	id, err := a.Store.PatientID(ctx, ref)
+	gateway.TellsOf(ctx, id)
+	return id, err
 }

@@ -131,6 +131,9 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, key *gateway.Key) b
 		case errors.Is(err, gateway.ErrConflict):
 			writeProblem(w, conflict())
 			return true
+		case errors.Is(err, gateway.ErrErased):
+			writeProblem(w, answerErased())
+			return true
 		case err != nil:
 			a.Log.Error("answers could not be read", "error", err)
 			writeProblem(w, newProblem(http.StatusInternalServerError, "").(*Problem))

@@ -346,6 +346,7 @@ func (a *API) full(ctx context.Context, m *gateway.Message) (MessageFull, error)
 		Attempts: []AttemptOut{}, Events: []HeardOut{},
 	}
 	if m.Patient != 0 {
+		gateway.TellsOf(ctx, m.Patient)
 		p, err := a.Store.Patient(ctx, m.Patient)
 		if err != nil && !errors.Is(err, gateway.ErrNotFound) {
 			return out, fmt.Errorf("reading the patient of a message: %w", err)

@@ -94,7 +94,11 @@ func (a *API) patients(h huma.API) {
 			if err != nil {
 				return nil, err
 			}
-			return a.patient(ctx, id)
+			out, err := a.patient(ctx, id)
+			if err == nil {
+				out.Body.ID = in.ID // of somebody erased, nobody knows it but who asks
+			}
+			return out, err
 		})
 	register(a, h, op(http.MethodDelete, "/v1/patients/{id}", "Erase a patient; stops stay as keyed hashes", auth.ErasePatient),
 		func(ctx context.Context, in *struct {
@@ -164,6 +168,7 @@ func kindOf(name string) channels.Kind {
 }
 
 func (a *API) patient(ctx context.Context, id int64) (*patientOut, error) {
+	gateway.TellsOf(ctx, id)
 	p, err := a.Store.Patient(ctx, id)
 	if err != nil {
 		return nil, err

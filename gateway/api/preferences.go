@@ -68,6 +68,8 @@ type ChoiceOut struct {
 	Choice  string    `json:"choice"`
 	Consent string    `json:"consent,omitempty"`
 	SaidAt  time.Time `json:"said_at"`
+	Source  string    `json:"source,omitempty" doc:"spam_report: an opt-out that the mail provider told of. It is bound to the mailbox and to everyone who has it, and nothing lifts it but a later opt-in."`
+	Address string    `json:"address,omitempty" doc:"The mailbox that a spam report is bound to."`
 }
 
 // ConfidentialOut is the instruction in force.
@@ -173,6 +175,9 @@ func evidence(in map[string]any) map[string]string {
 	return out
 }
 
+// spamReport is the source of an opt-out that belongs to a mailbox.
+const spamReport = "spam_report"
+
 func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, error) {
 	p, err := a.Store.Patient(ctx, id)
 	if err != nil {
@@ -193,6 +198,14 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 			o.Choice = "opt_in"
 		}
 		out.Choices = append(out.Choices, o)
+	}
+	for i := range s.Addresses {
+		if ad := &s.Addresses[i]; ad.OptedOut != 0 && s.Has(ad) {
+			out.Choices = append(out.Choices, ChoiceOut{
+				Topic: preferences.TopicNonEssential, Channel: channels.Email.String(), Choice: "opt_out", SaidAt: time.UnixMicro(ad.OptedOut).UTC(),
+				Source: spamReport, Address: p.Text(ad.ID),
+			})
+		}
 	}
 	if c := s.Confidential; c != nil {
 		out.Confidential = &ConfidentialOut{Only: []WayIn{}, Discreet: c.Discreet, Hold: c.Hold}

@@ -102,6 +102,10 @@ func failure(err error) error {
 	return &unknown{cause: err, Problem: newProblem(http.StatusInternalServerError, "").(*Problem)}
 }
 
+func answerErased() *Problem {
+	return problem(http.StatusConflict, "erased", "This call was carried out before. Its answer told of a patient who was erased since, and is gone.")
+}
+
 func conflict() *Problem {
 	return problem(http.StatusConflict, "idempotency_conflict", "This Idempotency-Key was used with another body. Use a new key for a new request.")
 }

@@ -132,6 +132,7 @@ func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
 		out.Message = strconv.FormatInt(about, 10)
 	}
 	if t.Patient != 0 {
+		gateway.TellsOf(ctx, t.Patient)
 		p, err := a.Store.Patient(ctx, t.Patient)
 		if err != nil && !errors.Is(err, gateway.ErrNotFound) {
 			return out, err

@@ -133,5 +133,7 @@ func (d *Dispatcher) record(m *gateway.Message, q policy.Question, k known, dec 
 	if err != nil {
 		body = []byte(`{}`) // plain data always marshals; an empty record is refused by the replay
 	}
-	return gateway.DecisionRecord{ID: d.NewID(), Message: m.ID, At: q.Now, Body: body}
+	return gateway.DecisionRecord{
+		ID: d.NewID(), Message: m.ID, Patient: m.Patient, At: q.Now, Outcome: dec.Outcome.String(), Code: string(dec.Code), Body: body,
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
@@ -136,19 +137,23 @@ func deliveryWord(s channels.DeliveryStatus) string {
 }
 
 // complaint takes a spam report or the provider's own unsubscribe in: an opt-out
-// of everything non-essential, bound to the mailbox, for everyone who has it.
+// of everything non-essential, bound to the mailbox, for everyone who has it now or
+// is given it later. SendGrid tells the time in whole seconds: it was said by the
+// end of that second.
 func (d *Dispatcher) complaint(ctx context.Context, source string, e channels.Delivery) error {
-	holders, err := d.Store.Mailbox(ctx, e.To)
-	if err != nil {
-		return err
+	if e.To == "" {
+		return nil
 	}
 	now := d.Now()
-	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: "opt_out:" + e.EventID}} // its news of the mail are another thing
-	for _, h := range holders {
-		c.Patients = append(c.Patients, gateway.PatientFact{Patient: h.Patient, Expect: -1, Events: []preferences.Event{{
-			ID: d.NewID(), Kind: preferences.SpamReported, At: now.UnixMicro(), Said: e.At.UnixMicro(),
-			Source: preferences.FromProvider, Actor: source, Address: h.Address,
-		}}})
+	said := e.At.Add(time.Second)
+	if said.After(now) {
+		said = now
+	}
+	c := gateway.Change{
+		At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: "opt_out:" + e.EventID}, // its news of the mail are another thing
+		Numbers: []gateway.NumberFact{{Number: e.To, Event: preferences.Event{
+			ID: d.NewID(), Kind: preferences.SpamReported, At: now.UnixMicro(), Said: said.UnixMicro(), Source: preferences.FromProvider, Actor: source,
+		}}},
 	}
 	kept, err := d.commitFacts(ctx, c)
 	if err != nil {

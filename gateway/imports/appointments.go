@@ -83,6 +83,7 @@ type appointment struct {
 	size        int64
 	start       time.Time // on the clocks of where it is
 	takesPlace  bool
+	status      string // as the file writes it: a word of the lists above
 	variables   map[string]string
 }
 
@@ -135,7 +136,8 @@ func (a *appointments) line(row int, fields []string) (*appointment, field, stri
 	if one.start.After(a.now.AddDate(farthest, 0, 0)) {
 		return nil, fieldStart, fmt.Sprintf("more than %d years ahead: a slip", farthest)
 	}
-	status := squeeze(get(fieldStatus))
+	one.status = printable(get(fieldStatus))
+	status := squeeze(one.status)
 	one.takesPlace = slices.Contains(takesPlace, status)
 	if !one.takesPlace && !slices.Contains(doesNot, status) {
 		return nil, fieldStatus, "not a status that says whether the appointment takes place: booked, confirmed, cancelled, …"
@@ -170,7 +172,7 @@ func (a *appointments) variables(row int, one *appointment, fields []string) map
 func standing(s *preferences.Snapshot, now time.Time) string {
 	switch {
 	case s == nil:
-		return "no patient on file has this id: import the patients first"
+		return "no patient on file has this id: the patients' import has not been run, or its report says why it kept nothing of this one"
 	case s.Standing == preferences.Erased:
 		return gateway.ErrErased.Error()
 	case s.Standing == preferences.Deceased:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -188,7 +189,8 @@ func TestCancelledRowCancelsThem(t *testing.T) {
 		h := withPatients(t)
 		booked := visits(visit("A1", "P1", "11/06/2026 02:30 PM", "Booked"))
 		off := visits(visit("A1", "P1", "11/06/2026 02:30 PM", status))
-		if got := h.one(off); got.Outcome != imports.Unchanged {
+		none := imports.Row{Line: 2, Outcome: imports.Skipped, Notes: []imports.Note{{Field: "Status", Why: status + ": no reminder is due"}}}
+		if got := h.one(off); !reflect.DeepEqual(got, none) {
 			t.Errorf("%s: %+v", status, got)
 		}
 		h.one(booked)
@@ -196,7 +198,7 @@ func TestCancelledRowCancelsThem(t *testing.T) {
 			t.Errorf("%s: %+v", status, got)
 		}
 		h.expect(h.waiting("A1"))
-		if got := h.one(off); got.Outcome != imports.Unchanged {
+		if got := h.one(off); !reflect.DeepEqual(got, none) {
 			t.Errorf("%s: %+v", status, got)
 		}
 		// It takes place after all.
@@ -328,6 +330,21 @@ func TestRefusedAndTakenBack(t *testing.T) {
 	h.expect(h.waiting("A1"), "48h0m0s 11/04 14:30", "3h0m0s 11/06 11:30")
 }
 
+// TestNotOnFile: a minor's record was refused, and importing it again does not help;
+// who is on hold is on file, and gets the reminders once the hold ends.
+func TestNotOnFile(t *testing.T) {
+	h := newHouse(t)
+	h.patients(lines(row("P1", "DOB=03/16/2015", "Cell Phone=3035550101"), row("P2", "Cell Phone=3035550102", "Confidential Comm=see chart")))
+	report := h.appointments(visits(visit("A1", "P1", "11/06/2026 02:30 PM", "Booked"), visit("A2", "P2", "11/06/2026 02:30 PM", "Booked")))
+	minor := report.Rows[0]
+	if minor.Outcome != imports.Rejected || len(minor.Notes) != 1 || !strings.Contains(minor.Notes[0].Why, "its report says why") {
+		t.Errorf("%+v", minor)
+	}
+	if held := report.Rows[1]; held.Outcome != imports.Imported || len(held.Notes) != 0 {
+		t.Errorf("%+v", held)
+	}
+}
+
 func TestAppointmentTwice(t *testing.T) {
 	h := withPatients(t)
 	file := visits(
@@ -339,7 +356,7 @@ func TestAppointmentTwice(t *testing.T) {
 	for _, r := range report.Rows {
 		got = append(got, r.Outcome)
 	}
-	if !slices.Equal(got, []imports.Outcome{imports.Imported, imports.Unchanged, imports.Merged, imports.Rejected, imports.Merged}) {
+	if !slices.Equal(got, []imports.Outcome{imports.Imported, imports.Skipped, imports.Merged, imports.Rejected, imports.Merged}) {
 		t.Errorf("%v", got)
 	}
 	h.expect(h.waiting("A1"), "48h0m0s 11/05 14:30", "3h0m0s 11/07 11:30")

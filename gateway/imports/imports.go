@@ -45,7 +45,7 @@ const (
 	Rejected  Outcome = "rejected"  // nothing of it was kept
 	Moved     Outcome = "moved"     // an appointment's waiting reminders were replaced
 	Canceled  Outcome = "canceled"  // an appointment's waiting reminders were taken back
-	Skipped   Outcome = "skipped"   // an appointment in the past, or too near for any reminder; an empty line
+	Skipped   Outcome = "skipped"   // an appointment that is over, called off, or too near for any reminder; an empty line
 )
 
 // Outcomes lists them in the order in which a report shows them.

@@ -39,7 +39,16 @@ var plainNotes = []plainNote{
 }
 
 // noNote: what people write where there is no note.
-var noNote = []string{"", "none", "na", "n", "no", "null", "nil"}
+var noNote = []string{"none", "na", "n", "no", "null", "nil"}
+
+// isNoNote: nothing, dashes and dots, or a word for none. A note of other signs alone
+// (🚫📞) is one that a person must read.
+func isNoNote(note string) bool {
+	if word := squeeze(note); word != "" {
+		return slices.Contains(noNote, word)
+	}
+	return strings.Trim(note, " \t-–—_./\\,'\"") == ""
+}
 
 // words reads a note as words: no case, no marks, no "please".
 func words(note string) string {

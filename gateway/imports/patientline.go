@@ -141,7 +141,7 @@ func (l *patientLine) readWords() {
 		l.one.preferred = p
 	}
 	note := l.layout.get(l.fields, fieldNote)
-	if !slices.Contains(noNote, squeeze(note)) && !slices.Contains(l.one.notes, note) {
+	if !isNoNote(note) && !slices.Contains(l.one.notes, note) {
 		l.one.notes = append(l.one.notes, note)
 	}
 }

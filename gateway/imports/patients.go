@@ -279,13 +279,39 @@ func (p *patients) settle(one *patient, in intake.Imported, out intake.ImportOut
 	switch {
 	case out.Held:
 		outcome = Held
-		say(fieldNote, strings.TrimSpace("on hold: nothing goes out until a person has looked (`heed tasks list`) and ended the hold. "+in.Unclear))
+		p.sayHeld(one, in, out)
 	case out.Changed:
 		outcome = Imported
 	}
 	p.report.settle(first, outcome)
 	for _, row := range one.rows[1:] {
 		p.report.settle(row, Merged)
+	}
+}
+
+const onHold = "on hold: nothing goes out until a person has looked (`heed tasks list`) and ended the hold. "
+
+// sayHeld names the columns that a hold comes from, and why.
+func (p *patients) sayHeld(one *patient, in intake.Imported, out intake.ImportOutcome) {
+	first := one.rows[0]
+	var no []string // the flags that say no
+	for _, f := range flags {
+		if one.no[f.said] && p.layout.has(f.field) {
+			no = append(no, p.layout.name(f.field))
+		}
+	}
+	noneLeft := out.NoneLeft || len(no) == len(flags)
+	if noneLeft {
+		p.report.note(first, strings.Join(no, ", "), onHold+"No channel would be left.")
+	}
+	switch {
+	case in.Unclear != "":
+		p.report.note(first, p.layout.name(fieldNote), onHold+in.Unclear)
+	case noneLeft:
+	case len(one.notes) > 0:
+		p.report.note(first, p.layout.name(fieldNote), strings.TrimSpace(onHold))
+	default:
+		p.report.note(first, "", onHold+"It was put in place before.")
 	}
 }
 

@@ -397,6 +397,48 @@ func TestNoToEverything(t *testing.T) {
 	}
 }
 
+// TestAHoldNamesItsColumns: the report says which columns a hold comes from and why,
+// on a second run too, and the task does not send anybody to a note that is not there.
+func TestAHoldNamesItsColumns(t *testing.T) {
+	flags := []string{"Cell Phone=3035550101", "Email=ann@patients.example", "OK to Text=N", "OK to Email=N", "OK to Leave VM=N"}
+	const hold = "on hold: nothing goes out until a person has looked (`heed tasks list`) and ended the hold. "
+	none := imports.Note{Field: "OK to Text, OK to Email, OK to Leave VM", Why: hold + "No channel would be left."}
+	free := imports.Note{Field: "Confidential Comm", Why: hold + "The note is in free words."}
+	for name, c := range map[string]struct {
+		row   string
+		notes []imports.Note
+		title string
+	}{
+		"flags":          {row("P1", flags...), []imports.Note{none}, "Ask how"},
+		"flags and note": {row("P1", append(flags, "Confidential Comm=not my mother")...), []imports.Note{none, free}, "Read the note"},
+		"note":           {row("P1", flags[0], "Confidential Comm=not my mother"), []imports.Note{free}, "Read the note"},
+		"signs alone":    {row("P1", flags[0], "Confidential Comm=\U0001F6AB\U0001F4DE\u2709\ufe0f"), []imports.Note{free}, "Read the note"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			for run := range 2 {
+				report := h.patients(lines(c.row))
+				if got := report.Rows[0]; got.Outcome != imports.Held || !slices.Equal(got.Notes, c.notes) {
+					t.Errorf("run %d: %+v", run+1, got)
+				}
+			}
+			tasks := h.tasks()
+			if len(tasks) != 1 || !strings.Contains(tasks[0].Detail.Title, c.title) {
+				t.Errorf("%+v", tasks)
+			}
+		})
+	}
+}
+
+func TestNoNote(t *testing.T) {
+	for _, note := range []string{"", "-", "--", "—", ".", "n/a", "N/A", "None", "no"} {
+		h := newHouse(t)
+		if report := h.patients(lines(row("P1", "Cell Phone=3035550101", "Confidential Comm="+note))); report.Counts[imports.Held] != 0 {
+			t.Errorf("%q is held: %+v", note, report.Rows)
+		}
+	}
+}
+
 func TestPreferredContactAsksNobodyTwice(t *testing.T) {
 	ctx := context.Background()
 	h := newHouse(t)

@@ -221,6 +221,9 @@ func (a *appointments) rest(p *plan) {
 	case p.takesPlace && !p.covered:
 		a.report.note(p.rows[0], when, "too near: no moment for a reminder is left before it")
 		a.settle(p.appointment, Skipped)
+	case !p.takesPlace:
+		a.report.note(p.rows[0], a.layout.name(fieldStatus), p.status+": no reminder is due")
+		a.settle(p.appointment, Skipped)
 	default:
 		a.settle(p.appointment, Unchanged)
 	}

@@ -123,9 +123,13 @@ func TestNothingIsLoosened(t *testing.T) {
 	events := []preferences.Event{
 		{ID: h.intake.NewID(), Kind: preferences.AddressLandline, At: h.clock.UnixMicro(), Address: cell},
 		{ID: h.intake.NewID(), Kind: preferences.AddressBad, At: h.clock.UnixMicro(), Address: mailbox},
-		{ID: h.intake.NewID(), Kind: preferences.SpamReported, At: h.clock.UnixMicro(), Address: mailbox},
 	}
-	if _, err := h.db.Commit(ctx, gateway.Change{At: h.clock, Patients: []gateway.PatientFact{{Patient: p.ID, Expect: -1, Events: events}}}); err != nil {
+	report := gateway.NumberFact{Number: "ann@patients.example", Event: preferences.Event{
+		ID: h.intake.NewID(), Kind: preferences.SpamReported, At: h.clock.UnixMicro(), Said: h.clock.UnixMicro(),
+	}}
+	if _, err := h.db.Commit(ctx, gateway.Change{
+		At: h.clock, Numbers: []gateway.NumberFact{report}, Patients: []gateway.PatientFact{{Patient: p.ID, Expect: -1, Events: events}},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.intake.Stop(ctx, "staff", "+13035550101", channels.Care, true, nil); err != nil {

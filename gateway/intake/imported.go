@@ -52,6 +52,7 @@ type ImportOutcome struct {
 	Created       bool
 	Changed       bool
 	Held          bool  // nothing goes out until a person ends the hold
+	NoneLeft      bool  // the flags of this export would leave no channel: why it is held
 	KeptBirthDate bool  // none was given: the one on file stays
 	KeptDeceased  bool  // on file as deceased, which an import does not take back
 	Err           error // gateway.ErrErased, ErrMinor, or a gateway.Invalid: nothing was kept of this one
@@ -194,6 +195,7 @@ func (i *importing) judge() (gateway.Change, error) {
 	c.Audit[0].Verb = "patient.import"
 	i.out.Patient, i.out.Created = put.Patient, put.Created
 	i.out.Changed = put.Changed || !maps.Equal(i.said, i.heard) || len(events)+len(tasks) > 0
+	i.out.NoneLeft = i.declinesAll
 	i.out.Held = after.Confidential != nil && after.Confidential.Hold
 	return c, nil
 }
@@ -402,8 +404,12 @@ func within(list, other []preferences.Pair) bool {
 }
 
 func (i *importing) holdTask(reasons []string) []gateway.Task {
+	do := "Read the note, set how the patient may be reached, or end the hold."
+	if i.in.Said[SaidNote] == "" {
+		do = "Ask how the patient may be reached and set it, or end the hold."
+	}
 	return []gateway.Task{i.task(gateway.TaskHold, i.p.ID, gateway.TaskDetail{
-		Title:   "An import put the patient on hold: nothing goes out. Read the note, set how the patient may be reached, or end the hold.",
+		Title:   "An import put the patient on hold: nothing goes out. " + do,
 		Reasons: reasons, Quote: i.in.Said[SaidNote],
 	})}
 }

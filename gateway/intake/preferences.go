@@ -155,7 +155,7 @@ func refusedBefore(s *preferences.Snapshot, p *policy.Policy, c Choice) bool {
 		}
 	}
 	for _, a := range s.Addresses {
-		if a.Stops != 0 || a.OptedOut {
+		if a.Stops != 0 || a.OptedOut != 0 {
 			return true
 		}
 	}

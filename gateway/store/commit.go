@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/cipher"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -79,7 +80,7 @@ func (u *unit) once() error {
 		return nil
 	}
 	n, err := u.exec("INSERT INTO answers (caller, key, body_hash, status, sealed, at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-		k.Caller, k.Key, k.BodyHash, k.Status, u.keys.general.Seal(nil, nil, k.Answer, nil), micros(u.c.At))
+		k.Caller, u.keys.answerKey(k.Key), u.keys.answerHash(k.BodyHash), k.Status, u.keys.general.Seal(nil, nil, k.Answer, nil), micros(u.c.At))
 	if err != nil || n == 1 {
 		return err
 	}
@@ -101,12 +102,13 @@ func (u *unit) accept() error {
 
 // rest keeps what needs no lock. Nothing is kept of a message whose step was refused.
 func (u *unit) rest() error {
-	for _, r := range u.c.Decides {
-		if !u.refused[r.Message] {
-			if err := u.run("INSERT INTO decisions (id, message, at, body) VALUES ($1, $2, $3, $4)", r.ID, r.Message, micros(r.At), string(r.Body)); err != nil {
-				return err
-			}
+	for i := range u.c.Decides {
+		if err := u.insertDecision(&u.c.Decides[i]); err != nil {
+			return err
 		}
+	}
+	if err := u.tellsOf(); err != nil {
+		return err
 	}
 	for _, h := range u.c.Heard {
 		if err := u.run("INSERT INTO message_events (id, message, at, kind, code) VALUES ($1, $2, $3, $4, $5)",
@@ -140,7 +142,11 @@ func (u *unit) insertTask(t *gateway.Task) error {
 	if u.refused[t.Message] {
 		return nil
 	}
-	sealed, err := seal(u.keys.general, t.Detail)
+	key, err := u.taskSealer(t.Patient)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal(key, t.Detail)
 	if err != nil {
 		return err
 	}
@@ -151,10 +157,32 @@ func (u *unit) insertTask(t *gateway.Task) error {
 		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), sealed)
 }
 
+// taskSealer gives the key under which a task is sealed: the patient's, or, of nobody
+// and of somebody erased, the general one.
+func (u *unit) taskSealer(patient int64) (cipher.AEAD, error) {
+	key, err := u.sealer(patient)
+	if errors.Is(err, gateway.ErrErased) || errors.Is(err, gateway.ErrNotFound) {
+		return u.keys.general, nil
+	}
+	return key, err
+}
+
 // closeTask writes the outcome into the sealed detail; a task that is done stays as it is.
 func (u *unit) closeTask(done gateway.TaskDone) error {
+	var patient int64
+	err := u.tx.QueryRowContext(u.ctx, "SELECT COALESCE(patient, 0) FROM tasks WHERE id = $1", done.ID).Scan(&patient)
+	if errors.Is(err, sql.ErrNoRows) {
+		return gateway.ErrStale
+	}
+	if err != nil {
+		return err
+	}
+	key, err := u.taskSealer(patient) // before the task's lock: patients come first
+	if err != nil {
+		return err
+	}
 	var sealed []byte
-	err := u.tx.QueryRowContext(u.ctx, "SELECT sealed FROM tasks WHERE id = $1 AND done_at IS NULL"+u.lock("UPDATE"), done.ID).Scan(&sealed)
+	err = u.tx.QueryRowContext(u.ctx, "SELECT sealed FROM tasks WHERE id = $1 AND done_at IS NULL"+u.lock("UPDATE"), done.ID).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return gateway.ErrStale
 	}
@@ -162,11 +190,11 @@ func (u *unit) closeTask(done gateway.TaskDone) error {
 		return err
 	}
 	var detail gateway.TaskDetail
-	if err := open(u.keys.general, sealed, &detail); err != nil {
+	if err := open(key, sealed, &detail); err != nil {
 		return err
 	}
 	detail.Outcome = done.Outcome
-	if sealed, err = seal(u.keys.general, detail); err != nil {
+	if sealed, err = seal(key, detail); err != nil {
 		return err
 	}
 	return u.run("UPDATE tasks SET done_at = $2, sealed = $3 WHERE id = $1", done.ID, micros(u.c.At), sealed)

@@ -23,7 +23,7 @@ func (u *unit) sealer(id int64) (cipher.AEAD, error) {
 		return p.key, nil
 	}
 	var wrapped []byte
-	err := u.tx.QueryRowContext(u.ctx, "SELECT data_key FROM patients WHERE id = $1", id).Scan(&wrapped)
+	err := u.tx.QueryRowContext(u.ctx, "SELECT data_key FROM patients WHERE id = $1"+u.lock("KEY SHARE"), id).Scan(&wrapped) // an erasure waits, or was before
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, gateway.ErrNotFound
 	}

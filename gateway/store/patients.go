@@ -14,8 +14,9 @@ import (
 
 // number is a locked row of numbers.
 type number struct {
-	stops channels.ProgramSet
-	said  map[channels.Program]int64
+	stops    channels.ProgramSet
+	said     map[channels.Program]int64
+	optedOut int64 // a mailbox has a row too: the last spam report
 }
 
 // patient is a locked row of patients with its addresses.
@@ -29,9 +30,9 @@ type patient struct {
 	isNew    bool
 }
 
-// lockNumbers locks every number that the change may stop, start or give to a
-// patient, in key order. A number nobody had gets its row first: whoever comes
-// second waits, and then sees.
+// lockNumbers locks every number and mailbox of which the change says something, or
+// that it may give to a patient, in key order. One nobody had gets its row first:
+// whoever comes second waits, and then sees.
 func (u *unit) lockNumbers() error {
 	want := map[string]struct{}{}
 	for _, f := range u.c.Numbers {
@@ -41,13 +42,11 @@ func (u *unit) lockNumbers() error {
 	for _, f := range u.c.Patients {
 		patients[f.Patient] = struct{}{}
 		for _, t := range f.Texts {
-			if t.Kind == channels.Phone {
-				want[u.keys.addressKey(t.Value)] = struct{}{}
-			}
+			want[u.keys.addressKey(t.Value)] = struct{}{}
 		}
 	}
 	if len(patients) > 0 {
-		list, err := u.tx.QueryContext(u.ctx, "SELECT key FROM addresses WHERE kind = 1 AND patient IN "+u.ids(1), rows(patients))
+		list, err := u.tx.QueryContext(u.ctx, "SELECT key FROM addresses WHERE patient IN "+u.ids(1), rows(patients))
 		if err != nil {
 			return err
 		}
@@ -66,14 +65,14 @@ func (u *unit) lockNumbers() error {
 	if err := u.run("INSERT INTO numbers (key) SELECT e.value ->> 0 FROM "+u.each(1)+" WHERE true ON CONFLICT DO NOTHING", rows(want)); err != nil {
 		return err
 	}
-	list, err := u.tx.QueryContext(u.ctx, "SELECT key, stops, said FROM numbers WHERE key IN "+u.texts(1)+" ORDER BY key"+u.lock("NO KEY UPDATE"), rows(want))
+	list, err := u.tx.QueryContext(u.ctx, "SELECT key, stops, said, opted_out FROM numbers WHERE key IN "+u.texts(1)+" ORDER BY key"+u.lock("NO KEY UPDATE"), rows(want))
 	if err != nil {
 		return err
 	}
 	return scan(list, func(s scanner) error {
 		var key, said string
 		n := &number{said: map[channels.Program]int64{}}
-		if err := s.Scan(&key, &n.stops, &said); err != nil {
+		if err := s.Scan(&key, &n.stops, &said, &n.optedOut); err != nil {
 			return err
 		}
 		u.numbers[key] = n
@@ -126,14 +125,17 @@ func (u *unit) lockPatients() error {
 // lockVersions is the fence: it keeps the patients' versions as they are until the
 // claim is committed.
 func (u *unit) lockVersions(want map[int64]struct{}) error {
-	list, err := u.tx.QueryContext(u.ctx, "SELECT id, version FROM patients WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock("SHARE"), rows(want))
+	list, err := u.tx.QueryContext(u.ctx, "SELECT id, version, data_key FROM patients WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock("SHARE"), rows(want))
 	if err != nil {
 		return err
 	}
 	return scan(list, func(s scanner) error {
 		p := &patient{snapshot: &preferences.Snapshot{}}
-		err := s.Scan(&p.snapshot.Patient, &p.snapshot.Version)
+		if err := s.Scan(&p.snapshot.Patient, &p.snapshot.Version, &p.wrapped); err != nil {
+			return err
+		}
 		u.patients[p.snapshot.Patient] = p
+		p.key, err = u.DB.keys.dataKey(p.wrapped) // seals the decision that goes with the claim
 		return err
 	})
 }
@@ -176,8 +178,8 @@ func (u *unit) readPatients(want map[int64]struct{}) error {
 	})
 }
 
-// foldNumbers applies what was said of numbers, in the order in which it was said:
-// by the provider's clock, a tie goes to STOP.
+// foldNumbers applies what was said of numbers and mailboxes, in the order in which
+// it was said: by the provider's clock, a tie goes to STOP.
 func (u *unit) foldNumbers() error {
 	for i := range u.c.Numbers {
 		f := &u.c.Numbers[i]
@@ -197,7 +199,7 @@ func (u *unit) foldNumbers() error {
 		if err != nil {
 			return err
 		}
-		if err := u.run("UPDATE numbers SET stops = $2, said = $3 WHERE key = $1", key, n.stops, string(said)); err != nil {
+		if err := u.run("UPDATE numbers SET stops = $2, said = $3, opted_out = $4 WHERE key = $1", key, n.stops, string(said), n.optedOut); err != nil {
 			return err
 		}
 		if !news {
@@ -205,9 +207,9 @@ func (u *unit) foldNumbers() error {
 		}
 		for _, p := range u.patients {
 			for id, k := range p.keys {
-				if k == key && p.snapshot.AddressByID(id) != nil {
-					p.moved = true
-				}
+				// One whose record it was taken from moves too: an address that comes back is
+				// as bound as it ever was.
+				p.moved = p.moved || k == key && p.snapshot.AddressByID(id) != nil
 			}
 		}
 		if f.Reply != nil {
@@ -217,9 +219,14 @@ func (u *unit) foldNumbers() error {
 	return nil
 }
 
-// apply says whether the number's stops changed. The instants move even where the
-// bits do not, so that an older START stays without effect.
+// apply says whether what binds the number or mailbox changed. The instants of stops
+// move even where the bits do not, so that an older START stays without effect.
 func (n *number) apply(e *preferences.Event) bool {
+	if e.Kind == preferences.SpamReported {
+		news := e.Said > n.optedOut
+		n.optedOut = max(n.optedOut, e.Said)
+		return news
+	}
 	before := n.stops
 	for _, p := range e.Programs.List() {
 		stop := e.Kind == preferences.NumberStopped
@@ -235,21 +242,6 @@ func (n *number) apply(e *preferences.Event) bool {
 		}
 	}
 	return n.stops != before
-}
-
-// holds: an address on the record, or named by the confidential instruction.
-func holds(s *preferences.Snapshot, a *preferences.Address) bool {
-	if a.OnRecord {
-		return true
-	}
-	if s.Confidential != nil {
-		for _, p := range s.Confidential.Only {
-			if p.Address == a.ID {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // foldPatients applies what was said by, or of, patients.
@@ -302,7 +294,10 @@ func (u *unit) insertPatient(f *gateway.PatientFact) (*patient, error) {
 		err = gateway.ErrStale // somebody else was quicker with this ref
 	}
 	u.patients[f.Patient] = p
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	return p, u.neverErased(f.Ref)
 }
 
 func (u *unit) keepTexts(f *gateway.PatientFact, p *patient) error {
@@ -325,23 +320,6 @@ func (u *unit) keepTexts(f *gateway.PatientFact, p *patient) error {
 	return err
 }
 
-// erase drops the data key: everything sealed under it is gone, the keyed hashes
-// and the ledger's digests stay.
-func (u *unit) erase(id int64, p *patient) error {
-	for _, query := range []string{
-		"UPDATE patients SET data_key = NULL, sealed = NULL WHERE id = $1",
-		"UPDATE addresses SET sealed = NULL WHERE patient = $1",
-		"UPDATE messages SET sealed = NULL WHERE patient = $1",
-		"UPDATE tasks SET sealed = NULL WHERE patient = $1",
-	} {
-		if err := u.run(query, id); err != nil {
-			return err
-		}
-	}
-	p.sealed = nil
-	return u.run("UPDATE ledger SET sealed = NULL WHERE subject = $1", "p"+strconv.FormatInt(id, 10))
-}
-
 // writePatients gives every patient that moved a new version: never one that was
 // used before, not even after a restore.
 func (u *unit) writePatients() error {
@@ -349,15 +327,15 @@ func (u *unit) writePatients() error {
 		if !p.moved && p.sealed == nil {
 			continue
 		}
-		stops := map[int64]channels.ProgramSet{}
+		bound := map[int64]preferences.Bound{}
 		for address, key := range p.keys {
 			if n := u.numbers[key]; n != nil {
-				stops[address] = n.stops
+				bound[address] = preferences.Bound{Stops: n.stops, OptedOut: n.optedOut}
 			} else if a := p.snapshot.AddressByID(address); a != nil {
-				stops[address] = a.Stops // not locked: not changed
+				bound[address] = preferences.Bound{Stops: a.Stops, OptedOut: a.OptedOut} // not locked: not changed
 			}
 		}
-		p.snapshot.SetStops(stops)
+		p.snapshot.Bind(bound)
 		p.snapshot.Version = max(p.snapshot.Version+1, micros(u.c.At))
 		body, err := p.snapshot.AppendBinary(nil)
 		if err != nil {

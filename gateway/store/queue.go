@@ -76,17 +76,11 @@ func (d *DB) Message(ctx context.Context, id int64) (*gateway.Message, error) {
 	}); err != nil {
 		return nil, err
 	}
-	list, err = d.read.QueryContext(ctx, "SELECT id, at, body FROM decisions WHERE message = $1 ORDER BY id DESC LIMIT 1", id)
-	if err != nil {
-		return nil, err
+	last, err := d.decisions(ctx, "WHERE d.message = $1 ORDER BY d.id DESC LIMIT 1", id)
+	if len(last) > 0 {
+		m.Last = &last[0]
 	}
-	return m, scan(list, func(s scanner) error {
-		var at int64
-		m.Last = &gateway.DecisionRecord{Message: id}
-		err := s.Scan(&m.Last.ID, &at, &m.Last.Body)
-		m.Last.At = instant(at)
-		return err
-	})
+	return m, err
 }
 
 // Messages lists messages, with their tries. Only the conditions that are set are

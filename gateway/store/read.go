@@ -23,10 +23,10 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// PatientID gives our id of a patient. gateway.ErrNotFound.
+// PatientID gives our id of a patient, of an erased one too. gateway.ErrNotFound.
 func (d *DB) PatientID(ctx context.Context, ref string) (int64, error) {
 	var id int64
-	return id, found(d.read.QueryRowContext(ctx, "SELECT id FROM patients WHERE ref = $1", ref).Scan(&id))
+	return id, found(d.read.QueryRowContext(ctx, "SELECT id FROM patients WHERE ref IN ($1, $2)", ref, d.keys.refKey(ref)).Scan(&id))
 }
 
 func found(err error) error {
@@ -36,7 +36,8 @@ func found(err error) error {
 	return err
 }
 
-// Patient gives the contact record. gateway.ErrNotFound.
+// Patient gives the contact record; of somebody erased nothing, not even the ref.
+// gateway.ErrNotFound.
 func (d *DB) Patient(ctx context.Context, id int64) (*gateway.Patient, error) {
 	p := &gateway.Patient{ID: id, Snapshot: &preferences.Snapshot{}}
 	var version int64
@@ -52,6 +53,9 @@ func (d *DB) Patient(ctx context.Context, id int64) (*gateway.Patient, error) {
 	key, err := d.keys.dataKey(wrapped)
 	if err != nil {
 		return nil, err
+	}
+	if key == nil {
+		p.Ref = ""
 	}
 	if err := open(key, sealed, &p.Record); err != nil {
 		return nil, err
@@ -137,11 +141,6 @@ func (d *DB) Number(ctx context.Context, e164 string) (gateway.Number, error) {
 	return n, err
 }
 
-// Mailbox gives who has a mailbox now.
-func (d *DB) Mailbox(ctx context.Context, mailbox string) ([]gateway.Holder, error) {
-	return d.holders(ctx, d.keys.addressKey(mailbox))
-}
-
 func (d *DB) holders(ctx context.Context, key string) ([]gateway.Holder, error) {
 	list, err := d.read.QueryContext(ctx, "SELECT patient, id FROM addresses WHERE key = $1 ORDER BY patient", key)
 	if err != nil {
@@ -167,7 +166,7 @@ func (d *DB) holders(ctx context.Context, key string) ([]gateway.Holder, error) 
 			return true
 		}
 		a := s.AddressByID(h.Address)
-		return a == nil || !holds(s, a)
+		return a == nil || !s.Has(a)
 	}), err
 }
 
@@ -243,28 +242,28 @@ func (d *DB) patientKey(ctx context.Context, patient int64) (cipher.AEAD, error)
 // Tasks lists tasks, by id upwards.
 func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, error) {
 	args := []any{f.After}
-	where := []string{"id > $1"}
+	where := []string{"t.id > $1"}
 	add := func(condition string, value any) {
 		args = append(args, value)
 		where = append(where, fmt.Sprintf(condition, len(args)))
 	}
 	switch {
 	case f.ID != 0:
-		add("id = $%d", f.ID)
+		add("t.id = $%d", f.ID)
 	case f.Done:
-		where = append(where, "done_at IS NOT NULL")
+		where = append(where, "t.done_at IS NOT NULL")
 	default:
-		where = append(where, "done_at IS NULL")
+		where = append(where, "t.done_at IS NULL")
 	}
 	if f.Kind != "" {
-		add("kind = $%d", string(f.Kind))
+		add("t.kind = $%d", string(f.Kind))
 	}
 	if f.Patient != 0 {
-		add("patient = $%d", f.Patient)
+		add("t.patient = $%d", f.Patient)
 	}
 	args = append(args, f.Limit)
-	list, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT id, kind, COALESCE(patient, 0), COALESCE(message, 0), created_at, due_at, COALESCE(done_at, 0), sealed
-		FROM tasks WHERE %s ORDER BY id LIMIT $%d`, strings.Join(where, " AND "), len(args)), args...)
+	list, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT t.id, t.kind, COALESCE(t.patient, 0), COALESCE(t.message, 0), t.created_at, t.due_at, COALESCE(t.done_at, 0), t.sealed, p.data_key
+		FROM tasks t LEFT JOIN patients p ON p.id = t.patient WHERE %s ORDER BY t.id LIMIT $%d`, strings.Join(where, " AND "), len(args)), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -273,12 +272,19 @@ func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, e
 		var t gateway.Task
 		var kind string
 		var created, due, done int64
-		var sealed []byte
-		if err := s.Scan(&t.ID, &kind, &t.Patient, &t.Message, &created, &due, &done, &sealed); err != nil {
+		var sealed, wrapped []byte
+		if err := s.Scan(&t.ID, &kind, &t.Patient, &t.Message, &created, &due, &done, &sealed, &wrapped); err != nil {
 			return err
 		}
+		key, err := d.keys.dataKey(wrapped)
+		if err != nil {
+			return err
+		}
+		if key == nil {
+			key = d.keys.general // of nobody, or written after an erasure
+		}
 		t.Kind, t.Created, t.Due, t.DoneAt = gateway.TaskKind(kind), instant(created), instant(due), instant(done)
-		err := open(d.keys.general, sealed, &t.Detail)
+		err = open(key, sealed, &t.Detail)
 		tasks = append(tasks, t)
 		return err
 	})

@@ -16,6 +16,7 @@ import (
 // is found by it after the person was erased.
 type keys struct {
 	address []byte
+	answers []byte      // hides the keys and the bodies of calls
 	chain   []byte      // keys the chain over ledger and audit log
 	wrap    cipher.AEAD // wraps patients' data keys
 	general cipher.AEAD // seals what belongs to no patient
@@ -34,7 +35,7 @@ func deriveKeys(secret []byte) (keys, error) {
 		}
 		return k
 	}
-	return keys{address: derive("addresses"), chain: derive("chain"), wrap: aead(derive("data keys")), general: aead(derive("general"))}, nil
+	return keys{address: derive("addresses"), answers: derive("answers"), chain: derive("chain"), wrap: aead(derive("data keys")), general: aead(derive("general"))}, nil
 }
 
 func aead(key []byte) cipher.AEAD {
@@ -54,6 +55,25 @@ func (k *keys) addressKey(value string) string {
 	mac := hmac.New(sha256.New, k.address)
 	mac.Write([]byte(value))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// refKey is how an erased patient's id is known without being written down: under the
+// same key, because nobody is ever given the id again.
+func (k *keys) refKey(ref string) string { return erasedRef + k.addressKey("ref\x00"+ref) }
+
+const erasedRef = "erased:"
+
+// answerKey is how a call is found by its Idempotency-Key, which callers may build
+// of what they like, a record number too.
+func (k *keys) answerKey(key string) string {
+	return base64.RawURLEncoding.EncodeToString(k.answerHash([]byte(key)))
+}
+
+// answerHash hides a body: a digest alone could be guessed again.
+func (k *keys) answerHash(body []byte) []byte {
+	mac := hmac.New(sha256.New, k.answers)
+	mac.Write(body)
+	return mac.Sum(nil)
 }
 
 // newDataKey makes a patient's data key and its wrapped form.

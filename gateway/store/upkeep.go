@@ -32,6 +32,7 @@ func (d *DB) Forget(ctx context.Context, r Retention) (int, error) {
 	}{
 		{"UPDATE messages SET sealed = NULL WHERE id IN (SELECT id FROM messages WHERE sealed IS NOT NULL AND status >= 3 AND created_at < $1 AND due_at < $1 LIMIT $2)", now.Add(-r.Content)},
 		{"DELETE FROM answers WHERE (caller, key) IN (SELECT caller, key FROM answers WHERE at < $1 LIMIT $2)", now.Add(-r.Answers)},
+		{"DELETE FROM answers_about WHERE (patient, caller, key) IN (SELECT patient, caller, key FROM answers_about WHERE at < $1 LIMIT $2)", now.Add(-r.Answers)},
 		{"DELETE FROM seen WHERE (source, event) IN (SELECT source, event FROM seen WHERE at < $1 AND NOT keep LIMIT $2)", now.Add(-r.Seen)},
 		{"DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE at < $1 LIMIT $2)", now.Add(-time.Hour)},
 		{"DELETE FROM page_tries WHERE message IN (SELECT id FROM messages WHERE sealed IS NULL AND created_at < $1 LIMIT $2)", now.Add(-r.Content)},
@@ -89,25 +90,6 @@ func (d *DB) Policy(ctx context.Context, version string) ([]byte, error) {
 	var body string
 	err := found(d.read.QueryRowContext(ctx, "SELECT body FROM policies WHERE version = $1", version).Scan(&body))
 	return []byte(body), err
-}
-
-// Decisions lists kept decisions after an id, oldest first: of one message, or,
-// with message 0, of all.
-func (d *DB) Decisions(ctx context.Context, message, after int64, limit int) ([]gateway.DecisionRecord, error) {
-	list, err := d.read.QueryContext(ctx, "SELECT id, message, at, body FROM decisions WHERE (CAST($1 AS BIGINT) = 0 OR message = $1) AND id > $2 ORDER BY id LIMIT $3", message, after, limit)
-	if err != nil {
-		return nil, err
-	}
-	var got []gateway.DecisionRecord
-	return got, scan(list, func(s scanner) error {
-		var r gateway.DecisionRecord
-		var at int64
-		var body string
-		err := s.Scan(&r.ID, &r.Message, &at, &body)
-		r.At, r.Body = instant(at), []byte(body)
-		got = append(got, r)
-		return err
-	})
 }
 
 // Clock gives the database's clock: PostgreSQL's, which all replicas share, or the

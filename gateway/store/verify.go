@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"harmonize.care/heed/channels"
 	"harmonize.care/heed/preferences"
 )
 
@@ -283,22 +282,22 @@ func (v *verifier) fold(id int64) (s *preferences.Snapshot, err error) {
 			break
 		}
 	}
-	stops, err := v.stopsOf(id)
-	s.SetStops(stops)
+	bound, err := v.boundOf(id)
+	s.Bind(bound)
 	return s, err
 }
 
-func (v *verifier) stopsOf(id int64) (map[int64]channels.ProgramSet, error) {
-	list, err := v.read.QueryContext(v.ctx, "SELECT a.id, n.stops FROM addresses a JOIN numbers n ON n.key = a.key WHERE a.patient = $1", id)
+func (v *verifier) boundOf(id int64) (map[int64]preferences.Bound, error) {
+	list, err := v.read.QueryContext(v.ctx, "SELECT a.id, n.stops, n.opted_out FROM addresses a JOIN numbers n ON n.key = a.key WHERE a.patient = $1", id)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stops of patient %s: %w", strconv.FormatInt(id, 10), err)
 	}
-	stops := map[int64]channels.ProgramSet{}
-	return stops, scan(list, func(s scanner) error {
+	bound := map[int64]preferences.Bound{}
+	return bound, scan(list, func(s scanner) error {
 		var address int64
-		var set channels.ProgramSet
-		err := s.Scan(&address, &set)
-		stops[address] = set
+		var b preferences.Bound
+		err := s.Scan(&address, &b.Stops, &b.OptedOut)
+		bound[address] = b
 		return err
 	})
 }

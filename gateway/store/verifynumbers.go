@@ -16,7 +16,7 @@ func (v *verifier) numbers() error {
 	for _, look := range []struct{ fault, query string }{
 		{"the body of event %s was taken out", `SELECT CAST(id AS TEXT) FROM ledger l WHERE sealed IS NULL AND NOT EXISTS (
 			SELECT 1 FROM patients p WHERE p.data_key IS NULL AND p.id = CASE WHEN l.subject LIKE 'p%' THEN CAST(substr(l.subject, 2) AS BIGINT) END)`},
-		{"a number (%s…) has stops and no events", `SELECT substr(key, 1, 8) FROM numbers WHERE (stops <> 0 OR said <> '{}') AND NOT EXISTS (SELECT 1 FROM ledger WHERE subject = 'n' || numbers.key)`},
+		{"a number (%s…) has stops and no events", `SELECT substr(key, 1, 8) FROM numbers WHERE (stops <> 0 OR said <> '{}' OR opted_out <> 0) AND NOT EXISTS (SELECT 1 FROM ledger WHERE subject = 'n' || numbers.key)`},
 		{"a number (%s…) has events and is gone", `SELECT DISTINCT substr(subject, 2, 8) FROM ledger WHERE subject LIKE 'n%' AND NOT EXISTS (SELECT 1 FROM numbers WHERE key = substr(ledger.subject, 2))`},
 	} {
 		list, err := v.read.QueryContext(v.ctx, look.query)
@@ -47,7 +47,7 @@ func (v *verifier) numbers() error {
 }
 
 func (v *verifier) numberKeys(after string) ([]string, error) {
-	list, err := v.read.QueryContext(v.ctx, "SELECT key FROM numbers WHERE key > $1 AND (stops <> 0 OR said <> '{}' OR EXISTS (SELECT 1 FROM ledger WHERE subject = 'n' || numbers.key)) ORDER BY key LIMIT $2", after, sealBatch)
+	list, err := v.read.QueryContext(v.ctx, "SELECT key FROM numbers WHERE key > $1 AND (stops <> 0 OR said <> '{}' OR opted_out <> 0 OR EXISTS (SELECT 1 FROM ledger WHERE subject = 'n' || numbers.key)) ORDER BY key LIMIT $2", after, sealBatch)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (v *verifier) number(key string) error {
 		if err := open(v.keys.general, sealed, &e); err != nil {
 			return errors.Join(errUnfoldable, err)
 		}
-		if e.Kind == preferences.NumberStopped || e.Kind == preferences.NumberStarted {
+		if e.Kind != preferences.TextReceived {
 			folded.apply(&e)
 		}
 		return nil
@@ -89,19 +89,23 @@ func (v *verifier) number(key string) error {
 		return err
 	}
 	after, again := v.kept(key)
-	if again != nil || after.stops != before.stops || !maps.Equal(after.said, before.said) {
+	if again != nil || !after.equal(before) {
 		return again
 	}
-	if err != nil || folded.stops != after.stops || !maps.Equal(folded.said, after.said) {
+	if err != nil || !after.equal(folded) {
 		v.fault("what is kept of a number (%.8s…) is not the fold of its events", key)
 	}
 	return nil
 }
 
+func (n number) equal(o number) bool {
+	return n.stops == o.stops && n.optedOut == o.optedOut && maps.Equal(n.said, o.said)
+}
+
 func (v *verifier) kept(key string) (number, error) {
 	n := number{said: map[channels.Program]int64{}}
 	var said string
-	if err := v.read.QueryRowContext(v.ctx, "SELECT stops, said FROM numbers WHERE key = $1", key).Scan(&n.stops, &said); err != nil {
+	if err := v.read.QueryRowContext(v.ctx, "SELECT stops, said, opted_out FROM numbers WHERE key = $1", key).Scan(&n.stops, &said, &n.optedOut); err != nil {
 		return n, fmt.Errorf("reading what is kept of a number: %w", err)
 	}
 	return n, json.Unmarshal([]byte(said), &n.said)

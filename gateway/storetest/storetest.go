@@ -45,6 +45,8 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
+	runMailboxes(t, open)
+	runErasure(t, open)
 }
 
 func (b Bench) commit(t *testing.T, c gateway.Change) gateway.Kept {
@@ -163,7 +165,7 @@ func snapshotEqualsFold(t *testing.T, b Bench) {
 		t.Fatal(err)
 	}
 	got := b.snapshot(t, patient)
-	want := preferences.Fold(patient, events, map[int64]channels.ProgramSet{address: channels.SetOf(channels.Care)})
+	want := preferences.Fold(patient, events, map[int64]preferences.Bound{address: {Stops: channels.SetOf(channels.Care)}})
 	want.Version = got.Version
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("kept %+v, folded %+v", got, want)

@@ -230,7 +230,7 @@ func sample(patient, version int64) *preferences.Snapshot {
 			},
 		}},
 		{Kind: preferences.ChoiceMade, Choice: &preferences.Choice{Topic: preferences.TopicMarketing, Channel: channels.Email, At: version % 1000}},
-	}, map[int64]channels.ProgramSet{patient*10 + 1: channels.SetOf(channels.Marketing)})
+	}, map[int64]preferences.Bound{patient*10 + 1: {Stops: channels.SetOf(channels.Marketing)}})
 	s.Version = version
 	return s
 }

@@ -218,7 +218,7 @@ func TestRedisHoldsNoPersonalData(t *testing.T) {
 			{Kind: preferences.ChoiceMade, Source: preferences.FromSMS, Evidence: evidence, Note: mailbox, Choice: &preferences.Choice{Topic: "newsletter", In: true}},
 			{Kind: preferences.ConfidentialSet, Evidence: evidence, Confidential: &preferences.Confidential{Only: []preferences.Pair{{Channel: channels.SMS, Address: patient + 1}}}},
 			{Kind: preferences.RestrictionAgreed, Note: "not to " + name, Restriction: &preferences.Restriction{ID: i, Purpose: "payment"}},
-		}, map[int64]channels.ProgramSet{patient + 1: channels.AllPrograms})
+		}, map[int64]preferences.Bound{patient + 1: {Stops: channels.AllPrograms}})
 		s.Version = 1_790_000_000_000_000 + i
 		r.Put(ctx, s)
 		if !reflect.DeepEqual(get(r, patient), s) {

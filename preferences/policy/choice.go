@@ -6,19 +6,22 @@ import (
 )
 
 // lastWord gives the latest choice that covers a category on a channel, however
-// broad or narrow; at the same instant the refusal. nil: nothing was said.
-func lastWord(s *preferences.Snapshot, cat *Category, ch channels.Channel) *preferences.Choice {
-	var last *preferences.Choice
+// broad or narrow; at the same instant the refusal. A spam report is such a word,
+// said of the mailbox. False: nothing was said.
+func lastWord(s *preferences.Snapshot, cat *Category, ch channels.Channel, a *preferences.Address) (last preferences.Choice, said bool) {
+	if ch == channels.Email && a.OptedOut != 0 {
+		last, said = preferences.Choice{Topic: preferences.TopicNonEssential, Channel: channels.Email, At: a.OptedOut}, true
+	}
 	for i := range s.Choices {
 		c := &s.Choices[i]
 		if !covers(c, cat, ch) {
 			continue
 		}
-		if last == nil || c.At > last.At || c.At == last.At && weaker(c, last) {
-			last = c
+		if !said || c.At > last.At || c.At == last.At && weaker(c, &last) {
+			last, said = *c, true
 		}
 	}
-	return last
+	return last, said
 }
 
 func covers(c *preferences.Choice, cat *Category, ch channels.Channel) bool {

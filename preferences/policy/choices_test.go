@@ -33,13 +33,23 @@ func TestTheLastWord(t *testing.T) {
 		{"by when it was said, not by its place", "newsletter", day, sameInstant(preferences.Choice{Topic: "newsletter", At: 5}, preferences.Choice{Topic: "newsletter", In: true, At: 4}), nil, want{Suppress, OptedOut, 0, 0, ""}},
 		{"a yes on another channel says nothing", "newsletter", day, said(no("newsletter", channels.Email), yes("newsletter", channels.SMS, preferences.Written)), nil, want{Suppress, OptedOut, 0, 0, ""}},
 		{"opted_out comes before consent_missing", "marketing", day, said(no("marketing", channels.SMS)), only(channels.SMS), want{Suppress, OptedOut, 0, 0, ""}},
-		{"a spam report is a no, bound to the mailbox", "newsletter", day, func(s *preferences.Snapshot) { s.Addresses[1].OptedOut = true }, nil, want{Suppress, OptedOut, 0, 0, ""}},
+		{"a spam report is a no, bound to the mailbox", "newsletter", day, func(s *preferences.Snapshot) { s.Addresses[1].OptedOut = 3 }, nil, want{Suppress, OptedOut, 0, 0, ""}},
 		{"a spam report leaves another mailbox alone", "newsletter", day, func(s *preferences.Snapshot) {
-			s.Addresses[1].OptedOut = true
+			s.Addresses[1].OptedOut = 3
 			s.Addresses = append(s.Addresses, mailbox(3))
 		}, nil, want{Send, "", channels.Email, 3, ""}},
-		{"a spam report leaves essential mail alone", "legal_notice", day, func(s *preferences.Snapshot) { s.Addresses[1].OptedOut = true }, nil, want{Send, "", channels.Email, 2, ""}},
+		{"a spam report leaves essential mail alone", "legal_notice", day, func(s *preferences.Snapshot) { s.Addresses[1].OptedOut = 3 }, nil, want{Send, "", channels.Email, 2, ""}},
+		{"a spam report is a no to surveys by mail too", "survey", day, reported(3), only(channels.Email), want{Suppress, OptedOut, 0, 0, ""}},
+		{"a spam report says nothing of texts", "survey", day, reported(3, preferences.Choice{Topic: "survey", Channel: channels.SMS, In: true, Consent: preferences.Express, At: 2}), only(channels.SMS), want{Send, "", channels.SMS, 1, ""}},
+		{"a newer spam report ends an older yes", "newsletter", day, reported(5, preferences.Choice{Topic: "newsletter", In: true, At: 4}), nil, want{Suppress, OptedOut, 0, 0, ""}},
+		{"a newer yes stands against an older spam report", "newsletter", day, reported(4, preferences.Choice{Topic: "newsletter", In: true, At: 5}), nil, want{Send, "", channels.Email, 2, ""}},
+		{"of a spam report and a yes at the same instant, the report", "newsletter", day, reported(4, preferences.Choice{Topic: "newsletter", In: true, At: 4}), nil, want{Suppress, OptedOut, 0, 0, ""}},
 	})
+}
+
+// reported is a spam report on the patient's mailbox, beside choices.
+func reported(at int64, choices ...preferences.Choice) func(*preferences.Snapshot) {
+	return func(s *preferences.Snapshot) { s.Addresses[1].OptedOut, s.Choices = at, choices }
 }
 
 // The levels of consent: 47 CFR 64.1200(a)(1)-(2) and (f)(9).

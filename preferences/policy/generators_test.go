@@ -62,7 +62,9 @@ func drawAddress(id int64) *rapid.Generator[preferences.Address] {
 			a.Line = preferences.LineType(rapid.IntRange(0, 3).Draw(t, "line"))
 			a.Zones = preferences.ZonesOfNumber(rapid.SampledFrom(numbers).Draw(t, "number"))
 		} else {
-			a.OptedOut = rapid.IntRange(0, 7).Draw(t, "spam") == 7
+			if rapid.IntRange(0, 7).Draw(t, "spam") == 7 {
+				a.OptedOut = int64(rapid.IntRange(1, 4).Draw(t, "reported"))
+			}
 		}
 		return a
 	})

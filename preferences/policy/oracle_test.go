@@ -56,9 +56,13 @@ func zonesOf(s *preferences.Snapshot, a *preferences.Address) []*time.Location {
 	return list
 }
 
-// refusedByWord says whether the last word of a patient is an opt-out.
-func refusedByWord(s *preferences.Snapshot, cat *Category, ch channels.Channel) bool {
+// refusedByWord says whether the last word on an address is an opt-out: the
+// patient's, or a spam report from the mailbox.
+func refusedByWord(s *preferences.Snapshot, cat *Category, ch channels.Channel, a *preferences.Address) bool {
 	in, out := int64(-1), int64(-1)
+	if ch == channels.Email && a.OptedOut != 0 {
+		out = a.OptedOut
+	}
 	for _, c := range s.Choices {
 		topic := c.Topic == cat.Name || c.Topic == "non_essential" || c.Topic == "marketing" && cat.Purpose == Marketing
 		switch {

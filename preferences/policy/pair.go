@@ -72,12 +72,12 @@ func (i *inquiry) words(ch channels.Channel, a *preferences.Address) Code {
 	}
 	have := min(a.Consent, preferences.Express) // written comes only from a choice
 	if i.cat.Class == NonEssential {
-		last := lastWord(i.s, i.cat, ch)
-		if last != nil && !last.In || ch == channels.Email && a.OptedOut {
+		last, said := lastWord(i.s, i.cat, ch, a)
+		if said && !last.In {
 			return OptedOut
 		}
-		if last != nil {
-			have = level(last)
+		if said {
+			have = level(&last)
 		}
 	}
 	if have < i.cat.Consent[ch] {

@@ -218,7 +218,7 @@ func TestNothingPassesANo(t *testing.T) {
 		case phone && a.Stops.Has(cat.Program):
 			t.Fatalf("%s to a stopped number", d.Outcome)
 		case cat.Class == Essential:
-		case refusedByWord(s, cat, d.Pair.Channel), a.OptedOut:
+		case refusedByWord(s, cat, d.Pair.Channel, a):
 			t.Fatalf("%s against the last word", d.Outcome)
 		case phone && stoppedFor(s, cat.Program):
 			t.Fatalf("%s to another number of somebody who stopped", d.Outcome)

@@ -46,7 +46,7 @@ func drawRefusal(t *rapid.T, s *preferences.Snapshot, q *Question, cat *Category
 		}},
 		{"bad address", ofAddress(func(a *preferences.Address) { a.State = preferences.Bad }), thisAddress},
 		{"wrong person", ofAddress(func(a *preferences.Address) { a.State = preferences.WrongPerson }), thisAddress},
-		{"spam report", ofAddress(func(a *preferences.Address) { a.OptedOut = true }), func(p preferences.Pair) bool {
+		{"spam report", ofAddress(func(a *preferences.Address) { a.OptedOut = 99 }), func(p preferences.Pair) bool {
 			return cat.Class == NonEssential && p.Channel == channels.Email && thisAddress(p)
 		}},
 		{"latest opt-out", func(s *preferences.Snapshot) {

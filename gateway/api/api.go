@@ -87,7 +87,7 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusNotFound, "not_found", "There is no such path. GET /openapi.json lists them."))
 	})
-	return a.idempotent(mux)
+	return plain(a.idempotent(mux))
 }
 
 type callerKey struct{}

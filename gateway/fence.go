@@ -91,7 +91,8 @@ func (f *Fence) Settle(ctx context.Context, c Change, kept Kept) error {
 	versions := map[int64]int64{}
 	for i := range c.Numbers {
 		n := &c.Numbers[i]
-		if n.Event.Kind != preferences.NumberStopped || kept.News[n.Number] {
+		refusal := n.Event.Kind == preferences.NumberStopped || n.Event.Kind == preferences.SpamReported
+		if !refusal || kept.News[n.Number] {
 			continue
 		}
 		number, err := f.Store.Number(ctx, n.Number)

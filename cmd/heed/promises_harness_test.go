@@ -195,6 +195,24 @@ func (w *world) sweep(d *dispatch.Dispatcher) {
 	}
 }
 
+// later lets minutes go by, so that what is unknown is given up, and works again.
+func (w *world) later(d *dispatch.Dispatcher) {
+	for range 70 {
+		w.clock.add(10 * time.Second)
+		w.sweep(d)
+	}
+	w.work(d)
+	d.Drain()
+}
+
+// once says how many messages one request came to.
+func (w *world) once(a *adapter) {
+	w.Helper()
+	if n := a.count(); n != 1 {
+		w.Errorf("one request, %d messages at the provider", n)
+	}
+}
+
 // stopped texts STOP to a gateway, waits until it is in force, and gives a channel
 // that is closed when it is answered.
 func (w *world) stopped(in *intake.Service, id string) <-chan struct{} {

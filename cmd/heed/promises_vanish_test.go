@@ -71,6 +71,37 @@ func TestHangingLookUpDoesNotStopTheSweep(t *testing.T) {
 	}
 }
 
+// A message that can no longer be written again, as its patient was erased, keeps no
+// other from being looked up.
+func TestWhatCannotBeWrittenAgainHidesNothing(t *testing.T) {
+	w := newWorld(t)
+	a := &adapter{}
+	a.do = func(context.Context, int, channels.Outgoing) (channels.Receipt, error) {
+		return channels.Receipt{}, &channels.SendError{Kind: channels.OutcomeUnknown}
+	}
+	a.find = func(_ context.Context, m channels.Outgoing, _ time.Time) ([]channels.Found, error) {
+		return []channels.Found{{ProviderID: "SM1", To: m.To, Body: m.Text, Created: w.clock.now(), Status: channels.Delivered}}, nil
+	}
+	d, in := w.replica(w.db, finder{a}, nil, nil)
+	gone := w.enrol(in, "gone", "+13035550111")
+	w.enrol(in, "p", "+13035550112")
+	w.accept(d, req("gone", true))
+	w.work(d)
+	d.Drain()
+	w.clock.add(time.Second)
+	id := w.accept(d, req("p", true))
+	w.work(d)
+	d.Drain()
+	if err := in.Erase(bg, "t", gone, "request"); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.add(11 * time.Second)
+	w.sweep(d)
+	if m := w.msg(id); m.Status != gateway.Delivered {
+		t.Errorf("the provider has it, and nobody asked: %s", w.tell(id))
+	}
+}
+
 // Taken, and never heard of again.
 func TestSentWithoutReceiptIsNotForgotten(t *testing.T) {
 	w := newWorld(t)

@@ -109,7 +109,7 @@ func (d *Dispatcher) resolve(ctx context.Context, m *gateway.Message, a *gateway
 		cancel()
 		// An error and an empty list say the same: nothing is known yet. Nothing found
 		// proves nothing on accounts that redact.
-		*answers = err == nil
+		*answers = !errors.Is(err, errNoAnswer)
 	}
 	switch {
 	case found != nil && (m.Status == gateway.Unknown || found.Status >= channels.Delivered):
@@ -179,6 +179,9 @@ func unknowns(m *gateway.Message) int {
 	return n
 }
 
+// errNoAnswer: the provider did not say what it knows.
+var errNoAnswer = errors.New("the provider does not answer")
+
 // lookUp asks the provider for the message. It counts only if sender, address and
 // body agree, it is not older than the attempt, and its id is nobody else's.
 func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.Attempt) (*channels.Found, error) {
@@ -194,7 +197,7 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 	since := a.At.Add(-2 * time.Second)
 	list, err := finder.Find(ctx, out, since)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(errNoAnswer, err)
 	}
 	from := d.Senders[a.Program]
 	for i := range list {

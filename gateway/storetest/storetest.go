@@ -172,36 +172,6 @@ func snapshotEqualsFold(t *testing.T, b Bench) {
 	}
 }
 
-func stopBindsLaterHolder(t *testing.T, b Bench) {
-	b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}})
-	patient, _ := b.enrol(t, "p1", "+13035550111")
-	if !b.snapshot(t, patient).Addresses[0].Stops.Has(channels.Care) {
-		t.Error("a stop from a number nobody had was lost")
-	}
-}
-
-func stopRace(t *testing.T, b Bench) {
-	for i := range 30 {
-		number := fmt.Sprintf("+1303555%04d", 2000+i)
-		patient, address := b.NewID(), b.NewID()
-		var wg sync.WaitGroup
-		errs := make([]error, 2)
-		for k, c := range []gateway.Change{
-			{Numbers: []gateway.NumberFact{b.stop(number, b.Now())}},
-			{Patients: []gateway.PatientFact{b.record(patient, address, number, number)}},
-		} {
-			wg.Go(func() { _, errs[k] = b.try(c) })
-		}
-		wg.Wait()
-		if err := errors.Join(errs...); err != nil {
-			t.Fatal(err)
-		}
-		if !b.snapshot(t, patient).Addresses[0].Stops.Has(channels.Care) {
-			t.Fatalf("race %d lost the stop", i)
-		}
-	}
-}
-
 func staleClaim(t *testing.T, b Bench) {
 	moved, a1 := b.enrol(t, "p1", "+13035550111")
 	still, a2 := b.enrol(t, "p2", "+13035550112")
@@ -282,27 +252,6 @@ func capIsTakenOnce(t *testing.T, b Bench) {
 	}
 }
 
-func heardOnce(t *testing.T, b Bench) {
-	patient, _ := b.enrol(t, "p1", "+13035550111")
-	c := gateway.Change{Seen: &gateway.Seen{Source: "twilio", Event: "SM1"}, Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}}
-	if kept := b.commit(t, c); kept.Known || len(kept.Versions) != 1 {
-		t.Errorf("the first time: %+v", kept)
-	}
-	v := b.snapshot(t, patient).Version
-	c.Numbers = []gateway.NumberFact{b.word(preferences.NumberStarted, "+13035550111", b.Now())}
-	if kept := b.commit(t, c); !kept.Known {
-		t.Errorf("the second time: %+v", kept)
-	}
-	if b.snapshot(t, patient).Version != v {
-		t.Error("a repeated event changed something")
-	}
-	for event, want := range map[string]bool{"SM1": true, "SM2": false} {
-		if got, err := b.Store.WasHeard(context.Background(), "twilio", event); err != nil || got != want {
-			t.Errorf("%s was heard: %v, %v", event, got, err)
-		}
-	}
-}
-
 func firstAnswer(t *testing.T, b Bench) {
 	key := func(body, answer string) *gateway.Key {
 		return &gateway.Key{Caller: "ehr", Key: "k", BodyHash: []byte(body), Status: 202, Answer: []byte(answer)}
@@ -315,43 +264,6 @@ func firstAnswer(t *testing.T, b Bench) {
 	if _, err := b.try(gateway.Change{Key: key("other", "third")}); !errors.Is(err, gateway.ErrConflict) {
 		t.Errorf("another body: %v", err)
 	}
-}
-
-func confirmedOnce(t *testing.T, b Bench) {
-	for range 2 {
-		f := b.stop("+13035550111", b.Now())
-		f.Reply = &gateway.Message{ID: b.NewID(), Queue: gateway.AnswerQueue, Template: "stop_confirmation", Due: b.Now(), Created: b.Now(), Body: gateway.Body{Answer: &gateway.Answer{To: "+13035550111"}}}
-		b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{f}})
-	}
-	due, err := b.Store.Due(context.Background(), gateway.AnswerQueue, b.Now(), 10)
-	if err != nil || len(due) != 1 || due[0].Body.Answer.To != "+13035550111" {
-		t.Errorf("%d confirmations wait, %v", len(due), err)
-	}
-}
-
-func providersClock(t *testing.T, b Bench) {
-	patient, _ := b.enrol(t, "p1", "+13035550111")
-	at := b.Now()
-	say := func(kind preferences.EventKind, said time.Time, stopped bool) {
-		t.Helper()
-		b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.word(kind, "+13035550111", said)}})
-		if got := b.snapshot(t, patient).Addresses[0].Stops.Has(channels.Care); got != stopped {
-			t.Errorf("%s said at %s: stopped is %t", kind, said, got)
-		}
-	}
-	say(preferences.NumberStopped, at, true)
-	say(preferences.NumberStarted, at.Add(-time.Second), true) // an older START, heard late
-	say(preferences.NumberStarted, at, true)                   // a tie goes to STOP
-	say(preferences.NumberStarted, at.Add(time.Second), false)
-	say(preferences.NumberStopped, at, false) // an older STOP, heard late
-	say(preferences.NumberStopped, at.Add(time.Second), true)
-	say(preferences.NumberStopped, at.Add(3*time.Second), true) // it changes nothing, and is the last word
-	say(preferences.NumberStarted, at.Add(2*time.Second), true)
-	say(preferences.NumberStopped, at.Add(4*time.Second), true) // said again
-	say(preferences.NumberStarted, at.Add(3*time.Second), true) // between the two
-	say(preferences.NumberStarted, at.Add(5*time.Second), false)
-	say(preferences.NumberStarted, at.Add(8*time.Second), false)
-	say(preferences.NumberStopped, at.Add(7*time.Second), false)
 }
 
 func erased(t *testing.T, b Bench) {

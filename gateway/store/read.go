@@ -240,10 +240,13 @@ func (d *DB) patientKey(ctx context.Context, patient int64) (cipher.AEAD, error)
 	return d.keys.dataKey(wrapped)
 }
 
-// Tasks lists tasks, by id upwards.
+// worklist is the order of tasks: a crisis first, then what is due first.
+const worklist = "(CASE kind WHEN 'crisis' THEN 0 ELSE 1 END), due_at, id"
+
+// Tasks lists tasks in the worklist's order.
 func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, error) {
-	args := []any{f.After}
-	where := []string{"id > $1"}
+	var args []any
+	where := []string{"true"}
 	add := func(condition string, value any) {
 		args = append(args, value)
 		where = append(where, fmt.Sprintf(condition, len(args)))
@@ -262,9 +265,12 @@ func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, e
 	if f.Patient != 0 {
 		add("patient = $%d", f.Patient)
 	}
+	if f.After != 0 { // a task never moves in the order, done or not
+		add("("+worklist+") > (SELECT "+worklist+" FROM tasks WHERE id = $%d)", f.After)
+	}
 	args = append(args, f.Limit)
 	list, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT id, kind, COALESCE(patient, 0), COALESCE(message, 0), created_at, due_at, COALESCE(done_at, 0), sealed
-		FROM tasks WHERE %s ORDER BY id LIMIT $%d`, strings.Join(where, " AND "), len(args)), args...)
+		FROM tasks WHERE %s ORDER BY %s LIMIT $%d`, strings.Join(where, " AND "), worklist, len(args)), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -95,12 +95,13 @@ type AuthorizationOut struct {
 type preferencesOut struct{ Body PreferencesOut }
 
 func (a *API) preferences(h huma.API) {
-	register(a, h, op(http.MethodGet, "/v1/patients/{id}/preferences", "What is in force", auth.ReadPatient),
+	register(a, h, sees("preferences.read", op(http.MethodGet, "/v1/patients/{id}/preferences", "What is in force", auth.ReadPatient)),
 		func(ctx context.Context, in *PatientPath) (*preferencesOut, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
+			looksAt(ctx, id)
 			return a.preferencesOf(ctx, id)
 		})
 	register(a, h, op(http.MethodPost, "/v1/patients/{id}/preferences", "Record what a patient said", auth.WritePatient),
@@ -185,20 +186,10 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 		UnencryptedOK: s.UnencryptedOK,
 	}
 	for _, c := range s.Choices {
-		o := ChoiceOut{Topic: c.Topic, Channel: "all", Choice: "opt_out", Consent: c.Consent.String(), SaidAt: time.UnixMicro(c.At).UTC()}
-		if c.Channel != 0 {
-			o.Channel = c.Channel.String()
-		}
-		if c.In {
-			o.Choice = "opt_in"
-		}
-		out.Choices = append(out.Choices, o)
+		out.Choices = append(out.Choices, choiceOf(c))
 	}
-	if c := s.Confidential; c != nil {
-		out.Confidential = &ConfidentialOut{Only: []WayIn{}, Discreet: c.Discreet, Hold: c.Hold}
-		for _, pair := range c.Only {
-			out.Confidential.Only = append(out.Confidential.Only, WayIn{pair.Channel.String(), p.Text(pair.Address)})
-		}
+	if s.Confidential != nil {
+		out.Confidential = confidentialOf(s.Confidential, p)
 	}
 	for _, r := range s.Restrictions {
 		out.Restrictions = append(out.Restrictions, RestrictionOut{strconv.FormatInt(r.ID, 10), r.Category, r.Purpose})
@@ -207,4 +198,23 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 		out.Authorizations = append(out.Authorizations, AuthorizationOut{strconv.FormatInt(r.ID, 10), r.Category, r.SignedOn.String(), r.ExpiresOn.String()})
 	}
 	return &preferencesOut{out}, nil
+}
+
+func choiceOf(c preferences.Choice) ChoiceOut {
+	o := ChoiceOut{Topic: c.Topic, Channel: "all", Choice: "opt_out", Consent: c.Consent.String(), SaidAt: time.UnixMicro(c.At).UTC()}
+	if c.Channel != 0 {
+		o.Channel = c.Channel.String()
+	}
+	if c.In {
+		o.Choice = "opt_in"
+	}
+	return o
+}
+
+func confidentialOf(c *preferences.Confidential, p *gateway.Patient) *ConfidentialOut {
+	o := &ConfidentialOut{Only: []WayIn{}, Discreet: c.Discreet, Hold: c.Hold}
+	for _, pair := range c.Only {
+		o.Only = append(o.Only, WayIn{pair.Channel.String(), p.Text(pair.Address)})
+	}
+	return o
 }

@@ -114,6 +114,9 @@ func (a *appointments) line(row int, fields []string) (*appointment, field, stri
 	if name, bad := tooLong(&a.layout, fields, ""); bad {
 		return nil, "", fmt.Sprintf("%s is longer than %d bytes", name, maxField)
 	}
+	if name, problem := notText(&a.layout, fields); problem != "" {
+		return nil, "", name + " " + problem
+	}
 	one := &appointment{id: get(fieldID), patient: get(fieldPatient)}
 	if problem := idProblem(one.id); problem != "" {
 		return nil, fieldID, problem

@@ -178,9 +178,15 @@ func kindOf(name string) channels.Kind {
 }
 
 func (a *API) patient(ctx context.Context, id int64) (*patientOut, error) {
+	out, err := a.Patient(ctx, id)
+	return &patientOut{out}, err
+}
+
+// Patient tells a contact record.
+func (a *API) Patient(ctx context.Context, id int64) (PatientOut, error) {
 	p, err := a.Store.Patient(ctx, id)
 	if err != nil {
-		return nil, err
+		return PatientOut{}, err
 	}
 	r := p.Record
 	out := PatientOut{
@@ -198,7 +204,7 @@ func (a *API) patient(ctx context.Context, id int64) (*patientOut, error) {
 		}
 		out.Addresses = append(out.Addresses, o)
 	}
-	return &patientOut{out}, nil
+	return out, nil
 }
 
 func stopsOf(p *gateway.Patient) []StopOut {

@@ -175,9 +175,15 @@ func evidence(in map[string]any) map[string]string {
 }
 
 func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, error) {
+	out, err := a.Preferences(ctx, id)
+	return &preferencesOut{out}, err
+}
+
+// Preferences tells what a patient said, as it is in force.
+func (a *API) Preferences(ctx context.Context, id int64) (PreferencesOut, error) {
 	p, err := a.Store.Patient(ctx, id)
 	if err != nil {
-		return nil, err
+		return PreferencesOut{}, err
 	}
 	s := p.Snapshot
 	out := PreferencesOut{
@@ -197,7 +203,7 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 	for _, r := range s.Authorizations {
 		out.Authorizations = append(out.Authorizations, AuthorizationOut{strconv.FormatInt(r.ID, 10), r.Category, r.SignedOn.String(), r.ExpiresOn.String()})
 	}
-	return &preferencesOut{out}, nil
+	return out, nil
 }
 
 func choiceOf(c preferences.Choice) ChoiceOut {

@@ -53,11 +53,14 @@ func (k checker) checkHTTP() {
 	_, port, err := net.SplitHostPort(k.HTTP.Listen)
 	_, noPort := strconv.ParseUint(port, 10, 16)
 	k.unless(err == nil && noPort == nil, "http.listen", "must be host:port, such as 127.0.0.1:8080")
-	if k.HTTP.PublicURL == "" {
+	u := plainURL(k.HTTP.PublicURL)
+	switch {
+	case k.HTTP.PublicURL == "" && k.Providers.Mode != Live: // it follows from http.listen, which is told above
+	case k.HTTP.PublicURL == "":
 		k.add("http.public_url", "is needed in live mode: how patients and providers reach this gateway, such as https://heed.practice.example")
-	} else if u := plainURL(k.HTTP.PublicURL); u == nil {
+	case u == nil:
 		k.add("http.public_url", "must be https://host, with a port or a path where needed, and nothing behind it")
-	} else {
+	default:
 		// The links in messages open what is personal, and a provider's webhooks carry it. 45 CFR 164.312(e)(1).
 		k.unless(u.Scheme == "https" || loopback(u.Hostname()) || k.Providers.Mode != Live, "http.public_url", "must be https in live mode")
 	}
@@ -220,7 +223,7 @@ func (k checker) checkKeys() {
 	k.unless(k.Auth.AdminKey == "" || len(k.Auth.AdminKey) >= minAdminKey, "auth.admin_key", fmt.Sprintf("must have at least %d characters: make one with `openssl rand -hex 32`", minAdminKey))
 	how := fmt.Sprintf("must have at least %d characters: make one with `openssl rand -hex 32`", minSecret)
 	if k.Keys.Secret == "" {
-		k.unless(strings.HasPrefix(k.Database.URL, "sqlite:"), "keys.secret", "is needed with PostgreSQL, the same on every replica; it "+how)
+		k.unless(!strings.HasPrefix(k.Database.URL, "postgres"), "keys.secret", "is needed with PostgreSQL, the same on every replica; it "+how)
 	} else {
 		k.unless(len(k.Keys.Secret) >= minSecret, "keys.secret", how)
 	}

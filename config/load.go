@@ -20,7 +20,8 @@ type Source struct {
 	Flags map[string]string // by setting: "http.listen"
 }
 
-// Load reads and checks all settings. The error is Mistakes: all of them.
+// Load reads and checks all settings. The error is Mistakes: all of them; what could be
+// read comes with it, so that more can be checked in the same run, and for nothing else.
 func Load(s Source) (*Config, error) {
 	c := &Config{}
 	programs := map[channels.Program]*ProgramConfig{}
@@ -45,7 +46,7 @@ func Load(s Source) (*Config, error) {
 	c.tidy()
 	check(c, l.add)
 	if len(l.mistakes) > 0 {
-		return nil, l.mistakes
+		return c, l.mistakes
 	}
 	return c, nil
 }
@@ -146,7 +147,9 @@ func (l *loader) fill() {
 			l.v.SetDefault(s.key, s.def)
 		}
 	}
-	sandbox := l.v.GetString("providers.mode") == Sandbox
+	// A mode that is none is told once: without the sandbox's defaults, everything that
+	// live mode needs would be told as well.
+	sandbox := l.v.GetString("providers.mode") != Live
 	for _, s := range l.list {
 		if sandbox && s.sandbox != nil {
 			l.v.SetDefault(s.key, s.sandbox)
@@ -238,7 +241,7 @@ func (c *Config) tidy() {
 	for _, u := range []*string{&c.HTTP.PublicURL, &c.Providers.Twilio.BaseURL, &c.Providers.SendGrid.BaseURL} {
 		*u = strings.TrimRight(*u, "/")
 	}
-	if c.Providers.Mode != Sandbox || c.HTTP.PublicURL != "" {
+	if c.Providers.Mode == Live || c.HTTP.PublicURL != "" {
 		return
 	}
 	if host, port, err := net.SplitHostPort(c.HTTP.Listen); err == nil {

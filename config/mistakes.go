@@ -30,19 +30,26 @@ func (m Mistakes) Error() string {
 
 // meant suggests the name that was meant, if one is near.
 func meant(name string, names []string) string {
-	best, nearest := "", len(name)/3+2
 	for _, n := range names {
 		if strings.HasSuffix(n, "."+name) { // the group was left out
 			return ": write " + n
 		}
+	}
+	if best := Nearest(name, names); best != "" {
+		return ": is " + best + " meant?"
+	}
+	return ": `heed config` prints them all"
+}
+
+// Nearest gives the name that is most like another, or "" when none is near.
+func Nearest(name string, names []string) string {
+	best, nearest := "", len(name)/3+2
+	for _, n := range names {
 		if d := distance(name, n); d < nearest {
 			best, nearest = n, d
 		}
 	}
-	if best == "" {
-		return ": `heed config` prints them all"
-	}
-	return ": is " + best + " meant?"
+	return best
 }
 
 // distance is how many letters must change to make one word of the other

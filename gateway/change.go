@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -44,7 +47,7 @@ type Seen struct {
 // where it is known before the commit, else right after (Store.KeepAnswer).
 // ErrConflict: the key is kept with another body.
 type Key struct {
-	Caller   string
+	Caller   string // auth.Caller's ID, which no other key has
 	Key      string
 	BodyHash []byte // SHA-256 of method, path and body
 	Status   int    // 0: the answer is not kept yet
@@ -246,6 +249,19 @@ const (
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
 )
+
+// TaskKinds lists every kind, the most urgent first.
+var TaskKinds = []TaskKind{
+	TaskCrisis, TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskWrongNumber, TaskRevocation, TaskReply, TaskMinor, TaskConfidential,
+}
+
+// ParseTaskKind reads a kind; "" is every kind.
+func ParseTaskKind(name string) (TaskKind, error) {
+	if kind := TaskKind(name); name == "" || slices.Contains(TaskKinds, kind) {
+		return kind, nil
+	}
+	return "", Wrong("kind", fmt.Sprintf("no kind of task: use one of %s", strings.Trim(fmt.Sprint(TaskKinds), "[]")))
+}
 
 // TaskDetail is sealed at rest.
 type TaskDetail struct {

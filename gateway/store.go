@@ -22,11 +22,18 @@ type Store interface {
 	Number(ctx context.Context, e164 string) (Number, error) // a number nobody has is not an error
 	AddressTexts(ctx context.Context, ids []int64) (map[int64]string, error)
 	Ledger(ctx context.Context, patient int64, after int64, limit int) ([]preferences.Event, error)
+	// History is the ledger of a patient together with that of numbers, by id upwards.
+	History(ctx context.Context, patient int64, numbers []string, after int64, limit int) ([]HistoryRow, error)
+	NumberWords(ctx context.Context, e164 string) ([]preferences.Event, error) // stops and starts, newest first
+	// EverHad counts the patients who have, or ever had, an address.
+	EverHad(ctx context.Context, address string) (int, error)
 
 	// Due lists waiting messages of a queue, oldest first, Failed filled.
 	Due(ctx context.Context, q Queue, now time.Time, limit int) ([]Message, error)
 	Message(ctx context.Context, id int64) (*Message, error) // with Tries, Last, Events
 	Messages(ctx context.Context, f MessageFilter) ([]Message, error)
+	LastDecisions(ctx context.Context, messages []int64) (map[int64]DecisionRecord, error)
+	MessageEvents(ctx context.Context, messages []int64) (map[int64][]MessageEvent, error)
 	Attempt(ctx context.Context, id int64) (*Attempt, error)
 	// WasHeard says whether a provider's event was kept (Seen).
 	WasHeard(ctx context.Context, source, event string) (bool, error)
@@ -46,6 +53,12 @@ type Store interface {
 
 	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)
 	Audits(ctx context.Context, after int64, limit int) ([]AuditRow, error)
+}
+
+// HistoryRow is one event of a ledger.
+type HistoryRow struct {
+	preferences.Event
+	Number string // whose it is; "": the patient's own
 }
 
 // Patient is the contact record as staff see it.
@@ -90,13 +103,13 @@ type MessageFilter struct {
 	Newest    bool // newest first
 }
 
-// TaskFilter picks tasks, by id upwards.
+// TaskFilter picks tasks: a crisis first, then by when they are due.
 type TaskFilter struct {
 	ID      int64 // one task; 0: any
 	Kind    TaskKind
 	Patient int64
-	Done    bool // those that are done instead of the open ones
-	After   int64
+	Done    bool  // those that are done instead of the open ones
+	After   int64 // the id of the last one of the page before
 	Limit   int
 }
 

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,12 @@ func languageOf(locale string) string {
 		return spanish
 	}
 	return english
+}
+
+// Speaks says whether there are texts in a locale's own language.
+func Speaks(locale string) bool {
+	primary, _, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(locale), "_", "-"), "-")
+	return slices.ContainsFunc(languages(), func(language string) bool { return strings.EqualFold(primary, language) })
 }
 
 // moment writes an appointment's time as a person says it: "Mon, Jan 7 at 10:30 AM",

@@ -3,7 +3,6 @@ package templates
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,9 +39,10 @@ func (t *Template) Check(vars map[string]string) error {
 			wrong = append(wrong, v.Name+" "+problem)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(vars)) {
+	for name := range vars {
 		if !slices.ContainsFunc(t.Variables, func(v Variable) bool { return v.Name == name }) {
-			wrong = append(wrong, t.unknown(name))
+			wrong = append(wrong, t.unknown()) // once says it all
+			break
 		}
 	}
 	if len(wrong) == 0 {
@@ -103,21 +103,17 @@ func wrongCharacters(value string, lines bool) string {
 	return ""
 }
 
-// unknown names a variable that the template does not take, unless the name itself
-// could be anything.
-func (t *Template) unknown(name string) string {
-	takes := "this template takes none"
-	if len(t.Variables) > 0 {
-		var names []string
-		for _, v := range t.Variables {
-			names = append(names, v.Name)
-		}
-		takes = "this template takes " + strings.Join(names, ", ")
+// unknown tells of a variable that the template does not take. Its name is the
+// caller's own word and may be anything, so it is not repeated.
+func (t *Template) unknown() string {
+	if len(t.Variables) == 0 {
+		return "a variable's name is unknown: this template takes none"
 	}
-	if !isName(name) {
-		return "a variable's name is unknown: " + takes
+	var names []string
+	for _, v := range t.Variables {
+		names = append(names, v.Name)
 	}
-	return name + " is unknown: " + takes
+	return "a variable's name is unknown: this template takes " + strings.Join(names, ", ")
 }
 
 // Expires gives the moment after which the text has no use: the appointment's time.

@@ -25,7 +25,7 @@ func TestCheck(t *testing.T) {
 		{"optional and empty", "appointment_reminder", "clinician", "", ""},
 		{"optional and blank", "appointment_reminder", "clinician", "  ", "clinician is blank"},
 		{"needed and blank", "appointment_reminder", "location", " ", "location is missing"},
-		{"not taken", "appointment_reminder", "diagnosis", "secret-value", "diagnosis is unknown: this template takes appointment_time, location, clinician, change"},
+		{"not taken", "appointment_reminder", "diagnosis", "secret-value", "a variable's name is unknown: this template takes appointment_time, location, clinician, change"},
 		{"a name that could be anything", "appointment_reminder", "Secret Value", "x", "a variable's name is unknown"},
 		{"takes none", "symptom_check_in", "text", "x", "this template takes none"},
 		{"no offset", "appointment_reminder", "appointment_time", "2031-02-08T10:30:00", "appointment_time must be an RFC 3339 time"},
@@ -88,7 +88,7 @@ func TestCheckNamesEveryMistake(t *testing.T) {
 	err := builtin(t, "newsletter").Check(map[string]string{"title": "a\nb", "url": "x", "zeta": "1", "alpha": "2"})
 	const want = "title must be one line; text is missing: this template needs it; " +
 		"url must be an absolute https or http address without spaces or user name; " +
-		"alpha is unknown: this template takes title, text, url; zeta is unknown: this template takes title, text, url"
+		"a variable's name is unknown: this template takes title, text, url"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -32,9 +32,11 @@ var link = regexp.MustCompile(`https?://[^\s<>"']+[^\s<>"'.,;:!?)\]]`)
 
 func pageTemplate() *template.Template {
 	return template.Must(template.New("page.html").Funcs(template.FuncMap{
-		"spans":     spans,
-		"oneClick":  oneClickLink,
-		"time":      func(t time.Time) string { return t.Format("Mon 2 Jan 15:04:05") },
+		"spans":    spans,
+		"oneClick": oneClickLink,
+		"time":     func(t time.Time) string { return t.Format("Mon 2 Jan 15:04:05") },
+		// The name alone may be "Local", which says nothing.
+		"zone":      func(t time.Time) string { return t.Format("MST, UTC-07:00") },
 		"iso":       func(t time.Time) string { return t.Format(time.RFC3339) },
 		"headers":   func(m Message) []string { return slices.Sorted(maps.Keys(m.Headers)) },
 		"digits":    func() []string { return strings.Split(keypad, "") },

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,41 @@ func TestPageClockAndOutage(t *testing.T) {
 		if res := w.press(path, form); res.StatusCode != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d", path, res.StatusCode)
 		}
+	}
+}
+
+func TestPageTellsTheClocksZone(t *testing.T) {
+	w := newWorld(t)
+	denver, err := time.LoadLocation("America/Denver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := w.opt.Now
+	w.opt.Now = func() time.Time { return clock().In(denver) }
+	if page := w.show("/"); !strings.Contains(page, "UTC-0") || strings.Contains(page, "Local") {
+		t.Error("the zone is not told")
+	}
+}
+
+func TestPageTellsThatAFilterFoundNothing(t *testing.T) {
+	w := newWorld(t)
+	if page := w.show("/?q=0199%3Cb%3E"); !strings.Contains(page, "contains “0199&lt;b&gt;”") || strings.Contains(page, "anything yet") {
+		t.Error("a filter without hits looks like an empty sandbox")
+	}
+	if page := w.show("/"); !strings.Contains(page, "No phone has heard anything yet") {
+		t.Error("an empty sandbox")
+	}
+}
+
+func TestClockTellsItsMoves(t *testing.T) {
+	var heard []time.Duration
+	c := NewClock(func() time.Time { return testStart })
+	c.Moved = func(offset time.Duration) { heard = append(heard, offset) }
+	c.Restore(time.Hour)
+	c.Add(time.Hour)
+	c.Set(testStart.Add(-time.Minute))
+	if !slices.Equal(heard, []time.Duration{2 * time.Hour, -time.Minute}) || c.Offset() != -time.Minute {
+		t.Errorf("%v", heard)
 	}
 }
 

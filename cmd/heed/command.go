@@ -3,17 +3,23 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"os/user"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	// cobra: sub-commands, flags, help and shell completion as people know them.
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"harmonize.care/heed/config"
+	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/observe"
 )
 
@@ -44,12 +50,13 @@ func (c *command) root() *cobra.Command {
 	f.StringVar(&c.file, "config", "", "settings file (default ./heed.yaml, then /etc/heed/heed.yaml)")
 	f.StringArrayVar(&c.settings, "set", nil, "one setting, as KEY=VALUE (database.url=sqlite:heed.db)")
 	f.StringVar(&c.level, "log-level", "info", "debug, info, warn or error")
-	f.BoolVar(&c.asJSON, "json", false, "answer in JSON")
+	f.BoolVar(&c.asJSON, "json", false, "answer in JSON; a mistake or a fault is told as a problem (RFC 9457) on standard error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		serveCommand(c), demoCommand(c), sendCommand(c), decideCommand(c), patientCommand(c), importCommand(c), tasksCommand(c),
 		templatesCommand(c), policyCommand(c), auditCommand(c), keysCommand(c), migrateCommand(c), backupCommand(c), configCommand(c), versionCommand(c),
 	)
+	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return c.checkCall(cmd, args) }
 	root.Args, root.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	checkArgs(root)
 	return root
@@ -73,6 +80,33 @@ func checkArgs(cmd *cobra.Command) {
 	}
 }
 
+// freeFlags are those in which people write freely.
+var freeFlags = []string{"var", "outcome", "override", "set"}
+
+// checkCall looks at a call as a whole before anything is done.
+func (c *command) checkCall(cmd *cobra.Command, args []string) error {
+	if err := cmd.ValidateRequiredFlags(); err != nil {
+		return usageError{err}
+	}
+	if err := new(slog.Level).UnmarshalText([]byte(c.level)); err != nil {
+		return usageError{errors.New("--log-level: say debug, info, warn or error")}
+	}
+	for i, arg := range args {
+		if problem := gateway.TextProblem(arg, false); problem != "" {
+			return usageError{fmt.Errorf("argument %d %s", i+1, problem)}
+		}
+	}
+	var bad error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if problem := gateway.TextProblem(f.Value.String(), slices.Contains(freeFlags, f.Name)); problem != "" {
+			bad = usageError{fmt.Errorf("--%s %s", f.Name, problem)}
+		}
+	})
+	return bad
+}
+
+// config reads the settings and checks them as a whole, the policy and the texts among
+// them: every command takes and refuses what serve does, and tells all of it at once.
 func (c *command) config() (*config.Config, error) {
 	settings := map[string]string{}
 	for _, s := range c.settings {
@@ -82,7 +116,18 @@ func (c *command) config() (*config.Config, error) {
 		}
 		settings[key] = value
 	}
-	return config.Load(config.Source{File: c.file, Env: os.Environ(), Flags: settings})
+	cfg, err := config.Load(config.Source{File: c.file, Env: os.Environ(), Flags: settings})
+	if cfg == nil {
+		return nil, err
+	}
+	if err != nil {
+		_, wrong := loadPolicy(cfg.Policy.File) // the rest would only follow from what is wrong already
+		return nil, errors.Join(err, wrong)
+	}
+	if _, err := checkSettings(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, nil
 }
 
 // log writes to stderr; stdout is for answers.
@@ -112,12 +157,31 @@ func (h atLeast) WithAttrs(a []slog.Attr) slog.Handler {
 func (h atLeast) WithGroup(n string) slog.Handler { return atLeast{h.Handler.WithGroup(n), h.level} }
 
 // inHouse runs work in the gateway's house: the same database, the same rules. This
-// process sends nothing itself; a running gateway does.
+// process sends nothing itself; a running gateway does. In a folder without a database
+// it makes none: that is most likely the wrong folder.
 func (c *command) inHouse(ctx context.Context, work func(*house) error) error {
 	cfg, err := c.config()
 	if err != nil {
 		return err
 	}
+	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no database at %s: run this in the gateway's folder, or name it with --set database.url=sqlite:PATH (serve, demo, migrate and import make one)", path)
+		}
+	}
+	return c.inHouseOf(ctx, cfg, work)
+}
+
+// inNewHouse is inHouse for what may come first: it makes the database.
+func (c *command) inNewHouse(ctx context.Context, work func(*house) error) error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	return c.inHouseOf(ctx, cfg, work)
+}
+
+func (c *command) inHouseOf(ctx context.Context, cfg *config.Config, work func(*house) error) error {
 	h, err := openHouse(ctx, cfg, c.log(), "", func() error { return nil })
 	if err != nil {
 		return err
@@ -157,10 +221,24 @@ func version() string {
 	return "development"
 }
 
-// actor is who works at the command line, as the ledger and the audit log name them.
+// actor is who works at the command line, as the ledger and the audit log name them:
+// the operating system's user, which no variable can change.
 func actor() string {
-	if user := os.Getenv("USER"); user != "" {
-		return "cli:" + user
+	if who, err := user.Current(); err == nil && who.Username != "" {
+		return "cli:" + who.Username
 	}
 	return "cli"
+}
+
+// pairs reads flags of the form NAME=VALUE; a value may hold anything, commas and = too.
+func pairs(flag string, list []string) (map[string]string, error) {
+	got := map[string]string{}
+	for _, one := range list {
+		name, value, ok := strings.Cut(one, "=")
+		if _, twice := got[name]; !ok || name == "" || twice {
+			return nil, usageError{fmt.Errorf("--%s: write NAME=VALUE, each name once", flag)}
+		}
+		got[name] = value
+	}
+	return got, nil
 }

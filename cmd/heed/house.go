@@ -71,10 +71,7 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 		}
 	}
 	h.ids = &gateway.IDs{Now: h.now, Rand: random}
-	if h.policy, err = loadPolicy(cfg.Policy.File); err != nil {
-		return nil, err
-	}
-	if err := cfg.CheckPrograms(programsOf(h.policy)); err != nil {
+	if h.policy, err = checkSettings(cfg); err != nil {
 		return nil, err
 	}
 	secret, err := config.Secret(cfg)
@@ -104,10 +101,10 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 	if err := h.keepPolicy(ctx); err != nil {
 		return err
 	}
-	h.identity = identityOf(h.cfg)
-	if err := h.checkTexts(); err != nil {
+	if err := h.restoreClock(ctx); err != nil {
 		return err
 	}
+	h.identity = identityOf(h.cfg)
 	h.fence = &gateway.Fence{Store: h.db, Now: h.now, Lease: h.cfg.Sending.Lease, Pause: pause}
 	h.intake = &intake.Service{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
@@ -124,27 +121,6 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		ConfirmAfter: h.cfg.Sending.ConfirmAfter,
 	}
 	return nil
-}
-
-// checkTexts holds every text, with the practice's own names in it, against the
-// policy in force: what would be held back at its time is told at the start.
-func (h *house) checkTexts() error {
-	errs := []error{h.identity.Check(), h.identity.CheckLinks(h.cfg.HTTP.PublicURL)}
-	for _, name := range h.templates.Names() {
-		t, _ := h.templates.Get(name)
-		var held templates.Category // an answer belongs to none
-		if t.Category != "" {
-			cat, ok := h.policy.Category(t.Category)
-			if !ok {
-				continue // a policy without this category sends none of it
-			}
-			held = templates.Category{Name: cat.Name, Essential: cat.Class == policy.Essential, Content: cat.Content.String()}
-		}
-		if err := t.Lint(held); err != nil {
-			errs = append(errs, fmt.Errorf("the text %s: %w", name, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func (h *house) openCache(secret []byte) error {
@@ -202,14 +178,6 @@ func previous(cfg *config.Config) [][]byte {
 		list = append(list, []byte(secret))
 	}
 	return list
-}
-
-func identityOf(cfg *config.Config) templates.Identity {
-	p := cfg.Practice
-	return templates.Identity{
-		Name: p.Name, DiscreetName: p.DiscreetName, Phone: p.Phone, OptOutPhone: p.OptOutPhone, PostalAddress: p.PostalAddress,
-		CrisisText: p.CrisisText, TimeZone: p.TimeZone,
-	}
 }
 
 // sendersOf gives the programs that share each of our numbers: a STOP to a shared

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	// progressbar: how far a long file is, on a terminal.
@@ -26,18 +27,27 @@ func importCommand(c *command) *cobra.Command {
 type importFunc func(context.Context, io.Reader, imports.Options) (imports.Report, error)
 
 func importOne(c *command, use, short string, run importFunc, fields []string) *cobra.Command {
-	var columns map[string]string
+	var mapped []string
 	var all bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
 		Long: short + ".\nUsual column names are recognised. --map names others: --map 'Pt No=id'.\nFields: " + strings.Join(fields, ", ") + ".",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			columns, err := pairs("map", mapped)
+			if err != nil {
+				return err
+			}
+			for _, to := range columns {
+				if !slices.Contains(fields, to) {
+					return usageError{fmt.Errorf("--map: after = stands one of %s", strings.Join(fields, ", "))}
+				}
+			}
 			f, err := os.Open(args[0])
 			if err != nil {
 				return err
 			}
 			defer f.Close()
-			return c.inHouse(cmd.Context(), func(h *house) error {
+			return c.inNewHouse(cmd.Context(), func(h *house) error {
 				o := h.importOptions(columns)
 				bar := c.progress(&o)
 				report, err := run(cmd.Context(), f, o)
@@ -52,7 +62,7 @@ func importOne(c *command, use, short string, run importFunc, fields []string) *
 			})
 		},
 	}
-	cmd.Flags().StringToStringVar(&columns, "map", nil, "a column of the file and the field it holds, COLUMN=FIELD")
+	cmd.Flags().StringArrayVar(&mapped, "map", nil, "a column of the file and the field it holds, COLUMN=FIELD; again for each")
 	cmd.Flags().BoolVar(&all, "all", false, "list every row, also those without a note")
 	return cmd
 }

@@ -3,12 +3,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	_ "time/tzdata" // a host without a time-zone database must not send at night
+
+	"harmonize.care/heed/config"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/api"
 )
 
 // What a command ends with.
@@ -26,14 +32,23 @@ var errRefused = errors.New("refused by a rule")
 // usageError is a mistake in the command's own words.
 type usageError struct{ error }
 
+func (u usageError) Unwrap() error { return u.error }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := newCommand(os.Stdin, os.Stdout, os.Stderr).root().ExecuteContext(ctx)
+	code := newCommand(os.Stdin, os.Stdout, os.Stderr).run(ctx, os.Args[1:])
 	stop()
-	os.Exit(exitCode(err))
+	os.Exit(code)
 }
 
-func exitCode(err error) int {
+// run carries one call out, tells what was wrong with it, and gives what it ends with.
+func (c *command) run(ctx context.Context, args []string) int {
+	root := c.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	// A mistake in the flags may come before --json is read.
+	c.asJSON = c.asJSON || slices.Contains(args, "--json")
+	code := failed
 	var wrong usageError
 	switch {
 	case err == nil:
@@ -41,9 +56,43 @@ func exitCode(err error) int {
 	case errors.Is(err, errRefused):
 		return refused
 	case errors.As(err, &wrong):
-		fmt.Fprintln(os.Stderr, "heed:", err)
-		return usage
+		code = usage
 	}
-	fmt.Fprintln(os.Stderr, "heed:", err)
-	return failed
+	if !c.asJSON {
+		fmt.Fprintln(c.err, "heed:", err)
+		return code
+	}
+	enc := json.NewEncoder(c.err)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(problemOf(err, code)) // nobody is left to tell
+	return code
+}
+
+// cliProblem is RFC 9457's problem document, without a status: this is no HTTP.
+type cliProblem struct {
+	Type   string      `json:"type"`
+	Title  string      `json:"title"`
+	Code   string      `json:"code"`
+	Detail string      `json:"detail"`
+	Errors []api.Field `json:"errors,omitempty"`
+}
+
+func problemOf(err error, code int) cliProblem {
+	p := cliProblem{Type: "about:blank", Title: "Failed", Code: "failed", Detail: err.Error()}
+	if code == usage {
+		p.Title, p.Code = "Mistake in the call", "usage"
+	}
+	var wrong gateway.Invalid
+	var settings config.Mistakes
+	switch {
+	case errors.As(err, &wrong):
+		for _, m := range wrong {
+			p.Errors = append(p.Errors, api.Field{Location: m.Field, Message: m.Problem})
+		}
+	case errors.As(err, &settings):
+		for _, m := range settings {
+			p.Errors = append(p.Errors, api.Field{Location: m.Key, Message: m.Problem})
+		}
+	}
+	return p
 }

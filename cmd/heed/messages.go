@@ -15,6 +15,7 @@ import (
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/api"
 	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
@@ -66,7 +67,7 @@ func moment(flag, text string) (time.Time, error) {
 
 func sendCommand(c *command) *cobra.Command {
 	a := &asked{}
-	var vars map[string]string
+	var vars []string
 	var reference, override string
 	cmd := &cobra.Command{
 		Use: "send PATIENT", Short: "Send, or schedule, one message to a patient", Args: cobra.ExactArgs(1),
@@ -75,7 +76,8 @@ func sendCommand(c *command) *cobra.Command {
 			ways, err1 := a.ways()
 			sendAt, err2 := moment("send-at", a.sendAt)
 			expires, err3 := moment("expires-at", a.expires)
-			if err := errors.Join(err1, err2, err3); err != nil {
+			variables, err4 := pairs("var", vars)
+			if err := errors.Join(err1, err2, err3, err4); err != nil {
 				return usageError{err}
 			}
 			if a.template == "" {
@@ -83,7 +85,7 @@ func sendCommand(c *command) *cobra.Command {
 			}
 			return c.inHouse(cmd.Context(), func(h *house) error {
 				got, _, err := h.dispatcher.Accept(cmd.Context(), actor(), []dispatch.Request{{
-					Patient: args[0], Category: a.category, Template: a.template, Variables: vars, Channels: ways, SendAt: sendAt, Expires: expires,
+					Patient: args[0], Category: a.category, Template: a.template, Variables: variables, Channels: ways, SendAt: sendAt, Expires: expires,
 					Urgent: a.urgent, Reference: reference, Override: override,
 				}}, nil, nil)
 				if err == nil {
@@ -92,22 +94,39 @@ func sendCommand(c *command) *cobra.Command {
 				if err != nil {
 					return inWords(err)
 				}
-				return c.tellSent(h, got[0])
+				return c.tellSent(cmd.Context(), h, got[0])
 			})
 		},
 	}
 	a.flags(cmd)
-	cmd.Flags().StringToStringVar(&vars, "var", nil, "a variable of the text, NAME=VALUE")
+	cmd.Flags().StringArrayVar(&vars, "var", nil, "a variable of the text, NAME=VALUE; again for each")
 	cmd.Flags().StringVar(&reference, "reference", "", "an appointment's id: everything that waits for it can be cancelled together")
 	cmd.Flags().StringVar(&override, "override", "", "a written reason: passes declined channels, hours and caps for an essential message")
 	return cmd
 }
 
-func (c *command) tellSent(h *house, got dispatch.Accepted) error {
-	told := h.told(got.Decision.Decision)
-	err := c.answer(map[string]any{"id": strconv.FormatInt(got.ID, 10), "due_at": got.Due.UTC(), "decision": told}, func(w io.Writer) {
+func (c *command) tellSent(ctx context.Context, h *house, got dispatch.Accepted) error {
+	running, err := h.gatewayRuns(ctx)
+	if err != nil {
+		return err
+	}
+	decision, err := h.view().Decision(ctx, got.Decision)
+	if err != nil {
+		return err
+	}
+	type sent struct {
+		api.MessageOut
+		Running bool `json:"gateway_running"` // as far as the database tells
+	}
+	out := sent{api.MessageOut{
+		ID: strconv.FormatInt(got.ID, 10), Status: gateway.Waiting.Name(got.Due, h.now()), DueAt: got.Due.UTC(), Decision: decision,
+	}, running}
+	err = c.answer(out, func(w io.Writer) {
 		fmt.Fprintf(w, "message %d, due %s\n", got.ID, got.Due.Local().Format(time.RFC1123))
-		told.write(w)
+		writeDecision(w, decision)
+		if !running {
+			fmt.Fprintln(w, "No gateway seems to be running on this database: the message waits until `heed serve` or `heed demo` is.")
+		}
 	})
 	if err == nil && (got.Decision.Outcome == policy.Suppress || got.Decision.Outcome == policy.NeedsStaff) {
 		err = errRefused
@@ -125,52 +144,11 @@ func inWords(err error) error {
 	case errors.Is(err, gateway.ErrErased):
 		return errors.New("this patient was erased; the id is not used again")
 	}
+	var wrong gateway.Invalid
+	if errors.As(err, &wrong) {
+		return usageError{err}
+	}
 	return err
-}
-
-// decided is a decision told at the command line, without any address.
-type decided struct {
-	Outcome    string       `json:"outcome"`
-	Code       string       `json:"code,omitempty"`
-	Reason     string       `json:"reason"`
-	Channel    string       `json:"channel,omitempty"`
-	Content    string       `json:"content,omitempty"`
-	Discreet   bool         `json:"discreet,omitempty"`
-	Until      *time.Time   `json:"until,omitempty"`
-	Considered []considered `json:"considered"`
-	Policy     string       `json:"policy_version"`
-	Snapshot   int64        `json:"snapshot_version"`
-	At         time.Time    `json:"at"`
-}
-
-type considered struct {
-	Channel string     `json:"channel,omitempty"`
-	Address string     `json:"address_id,omitempty"`
-	Verdict string     `json:"verdict"`
-	Code    string     `json:"code,omitempty"`
-	Reason  string     `json:"reason,omitempty"`
-	Until   *time.Time `json:"until,omitempty"`
-}
-
-func (h *house) told(d policy.Decision) decided {
-	out := decided{
-		Outcome: d.Outcome.String(), Code: string(d.Code), Reason: d.Code.Sentence(), Discreet: d.Discreet, Until: pointer(d.Until),
-		Policy: d.PolicyVersion, Snapshot: d.SnapshotVersion, At: d.At.UTC(), Considered: []considered{},
-	}
-	if d.Pair.Channel != 0 {
-		out.Channel, out.Content = d.Pair.Channel.String(), d.Form.String()
-	}
-	for _, c := range d.Considered {
-		row := considered{Verdict: c.Verdict.String(), Code: string(c.Code), Until: pointer(c.Until)}
-		if c.Pair.Channel != 0 {
-			row.Channel, row.Address = c.Pair.Channel.String(), strconv.FormatInt(c.Pair.Address, 10)
-		}
-		if c.Code != "" {
-			row.Reason = c.Code.Sentence()
-		}
-		out.Considered = append(out.Considered, row)
-	}
-	return out
 }
 
 func pointer(t time.Time) *time.Time {
@@ -181,7 +159,8 @@ func pointer(t time.Time) *time.Time {
 	return &u
 }
 
-func (d decided) write(w io.Writer) {
+// writeDecision tells a decision to people, without any address.
+func writeDecision(w io.Writer, d api.DecisionOut) {
 	fmt.Fprintf(w, "%s", d.Outcome)
 	if d.Channel != "" {
 		fmt.Fprintf(w, " by %s (%s)", d.Channel, d.Content)
@@ -190,6 +169,9 @@ func (d decided) write(w io.Writer) {
 		fmt.Fprintf(w, " at %s", d.Until.Local().Format(time.RFC1123))
 	}
 	fmt.Fprintf(w, ". %s\n", d.Reason)
+	if d.MovedTo != nil {
+		fmt.Fprintf(w, "  It would go at %s instead: earlier rather than too late.\n", d.MovedTo.Local().Format(time.RFC1123))
+	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, c := range d.Considered {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Channel, c.Verdict, c.Code, c.Reason)
@@ -231,8 +213,14 @@ func decideCommand(c *command) *cobra.Command {
 				if err != nil {
 					return inWords(err)
 				}
-				told := h.told(d.Decision)
-				if err := c.answer(told, told.write); err != nil {
+				told, err := h.view().Decision(cmd.Context(), d)
+				if err != nil {
+					return err
+				}
+				if err := h.sawPatient(cmd.Context(), "decision.ask", id); err != nil {
+					return err
+				}
+				if err := c.answer(told, func(w io.Writer) { writeDecision(w, told) }); err != nil {
 					return err
 				}
 				if d.Outcome == policy.Suppress || d.Outcome == policy.NeedsStaff {
@@ -251,12 +239,12 @@ func decideCommand(c *command) *cobra.Command {
 
 // replayed is one kept decision, made again.
 type replayed struct {
-	ID       string  `json:"id"`
-	Decision decided `json:"decision"`
-	Same     bool    `json:"same"`
-	Erased   bool    `json:"erased,omitempty"` // it cannot be made again
-	Again    decided `json:"again"`
-	Note     string  `json:"note,omitempty"`
+	ID       string          `json:"id"`
+	Decision api.DecisionOut `json:"decision"`
+	Same     bool            `json:"same"`
+	Erased   bool            `json:"erased,omitempty"` // it cannot be made again
+	Again    api.DecisionOut `json:"again"`
+	Note     string          `json:"note,omitempty"`
 }
 
 // replay makes the kept decisions of a message again: the same facts and policy
@@ -279,17 +267,20 @@ func (c *command) replay(ctx context.Context, h *house, message int64) error {
 		differs = differs || !r.Same && !r.Erased
 		list = append(list, r)
 	}
+	if err := h.saw(ctx, "message.read", fmt.Sprintf("message:%d", message)); err != nil {
+		return err
+	}
 	if err := c.answer(list, func(w io.Writer) {
 		for _, r := range list {
 			fmt.Fprintf(w, "decision %s of %s: ", r.ID, r.Decision.At.Local().Format(time.RFC1123))
-			r.Decision.write(w)
+			writeDecision(w, r.Decision)
 			switch {
 			case r.Erased:
 			case r.Same:
 				fmt.Fprintln(w, "  made again: the same.")
 			default:
 				fmt.Fprint(w, "  made again, it differs: ")
-				r.Again.write(w)
+				writeDecision(w, r.Again)
 			}
 			if r.Note != "" {
 				fmt.Fprintln(w, "  "+r.Note)
@@ -305,12 +296,14 @@ func (c *command) replay(ctx context.Context, h *house, message int64) error {
 }
 
 func (h *house) replayOne(ctx context.Context, record gateway.DecisionRecord) (replayed, error) {
-	if record.Body == nil {
-		left := decided{Outcome: record.Outcome, Code: record.Code, Reason: policy.Code(record.Code).Sentence(), At: record.At.UTC(), Considered: []considered{}}
-		return replayed{
-			ID: strconv.FormatInt(record.ID, 10), Decision: left, Again: left, Erased: true,
-			Note: "The patient was erased: what it was decided on is gone, and it cannot be made again.",
-		}, nil
+	told, err := h.view().KeptDecision(ctx, record)
+	if err != nil {
+		return replayed{}, err
+	}
+	out := replayed{ID: strconv.FormatInt(record.ID, 10), Decision: told, Again: told, Erased: record.Body == nil}
+	if out.Erased {
+		out.Note = "The patient was erased: what it was decided on is gone, and it cannot be made again."
+		return out, nil
 	}
 	var kept dispatch.Record
 	if err := json.Unmarshal(record.Body, &kept); err != nil {
@@ -321,7 +314,10 @@ func (h *house) replayOne(ctx context.Context, record gateway.DecisionRecord) (r
 		return replayed{}, fmt.Errorf("the policy %s of decision %d: %w", kept.Decision.PolicyVersion, record.ID, err)
 	}
 	again := p.Decide(kept.Snapshot, kept.Question)
-	out := replayed{ID: strconv.FormatInt(record.ID, 10), Decision: h.told(kept.Decision), Again: h.told(again), Same: policy.Same(kept.Decision, again)}
+	out.Same = policy.Same(kept.Decision, again)
+	if out.Again, err = h.view().Decision(ctx, dispatch.Answer{Decision: again, FactsFrom: kept.FactsFrom}); err != nil {
+		return replayed{}, err
+	}
 	if zones := preferences.ZonesFingerprint(); kept.Zones != zones {
 		out.Note = "The time-zone database has changed since: hours may be judged differently."
 	}

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"harmonize.care/heed/config"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/auth"
-	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/gateway/jobs"
 	"harmonize.care/heed/gateway/store"
 	"harmonize.care/heed/preferences/policy"
@@ -85,64 +82,6 @@ func (c *command) printPolicy(p *policy.Policy) error {
 	return err
 }
 
-// diffPolicy makes every recorded decision again, a page at a time.
-func (c *command) diffPolicy(ctx context.Context, h *house, p *policy.Policy) error {
-	type change struct {
-		Decision string `json:"decision"`
-		Message  string `json:"message"`
-		Was      string `json:"was"`
-		WouldBe  string `json:"would_be"`
-	}
-	changes, seen, erased := []change{}, 0, 0
-	for after := int64(0); ; {
-		kept, err := h.db.Decisions(ctx, 0, after, 500)
-		if err != nil {
-			return err
-		}
-		for _, record := range kept {
-			after = record.ID
-			seen++
-			if record.Body == nil {
-				erased++ // of a patient who is gone: nothing is left to decide on
-				continue
-			}
-			var r dispatch.Record
-			if err := json.Unmarshal(record.Body, &r); err != nil {
-				return fmt.Errorf("decision %d cannot be read: %w", record.ID, err)
-			}
-			again := p.Decide(r.Snapshot, r.Question)
-			if !policy.Same(r.Decision, again) {
-				changes = append(changes, change{fmt.Sprint(record.ID), fmt.Sprint(record.Message), inShort(r.Decision), inShort(again)})
-			}
-		}
-		if len(kept) < 500 {
-			break
-		}
-	}
-	return c.answer(map[string]any{"decisions": seen, "erased": erased, "changes": changes}, func(w io.Writer) {
-		fmt.Fprintf(w, "%d recorded decisions, %d would change.\n", seen, len(changes))
-		if erased > 0 {
-			fmt.Fprintf(w, "%d of them are of erased patients and cannot be made again.\n", erased)
-		}
-		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		for _, ch := range changes {
-			fmt.Fprintf(t, "  message %s\t%s\t-> %s\n", ch.Message, ch.Was, ch.WouldBe)
-		}
-		_ = t.Flush() // the writer underneath says it at its own end
-	})
-}
-
-func inShort(d policy.Decision) string {
-	words := []string{d.Outcome.String()}
-	if d.Pair.Channel != 0 {
-		words = append(words, d.Pair.Channel.String(), d.Form.String())
-	}
-	if d.Code != "" {
-		words = append(words, string(d.Code))
-	}
-	return strings.Join(words, " ")
-}
-
 func auditCommand(c *command) *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Prove that nothing was edited"}
 	cmd.AddCommand(&cobra.Command{
@@ -180,6 +119,9 @@ func keysCommand(c *command) *cobra.Command {
 			if !slices.Contains(auth.Roles, auth.Role(role)) {
 				return usageError{fmt.Errorf("--role: one of %v", auth.Roles)}
 			}
+			if problem := auth.NameProblem(args[0]); problem != "" {
+				return usageError{errors.New("NAME: " + problem)}
+			}
 			key := "heed_" + secretText()
 			return c.inHouse(cmd.Context(), func(h *house) error {
 				err := h.db.AddAPIKey(cmd.Context(), args[0], auth.Role(role), auth.Hash(key))
@@ -189,11 +131,16 @@ func keysCommand(c *command) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				// Nobody has the key before it is shown, so none is ever in use that is not written down.
+				if err := h.keyAudit(cmd.Context(), "key.add", args[0], role); err != nil {
+					return errors.Join(err, h.db.RevokeAPIKey(cmd.Context(), args[0]))
+				}
 				return c.answer(map[string]string{"name": args[0], "role": role, "key": key}, func(w io.Writer) { fmt.Fprintln(w, key) })
 			})
 		},
 	}
 	add.Flags().StringVar(&role, "role", "", "scheduler, marketer, privacy, admin or service (required)")
+	_ = add.MarkFlagRequired("role") // it fails only for a flag that is not there
 	revoke := &cobra.Command{
 		Use: "revoke NAME", Short: "End a key, at once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -203,7 +150,7 @@ func keysCommand(c *command) *cobra.Command {
 				} else if err != nil {
 					return err
 				}
-				return nil
+				return c.did(h.keyAudit(cmd.Context(), "key.revoke", args[0], ""), "revoked", "Revoked: the next call with it is refused.")
 			})
 		},
 	}
@@ -221,6 +168,12 @@ func keysCommand(c *command) *cobra.Command {
 	}
 	cmd.AddCommand(add, list, revoke)
 	return cmd
+}
+
+// keyAudit writes down what was done with a key.
+func (h *house) keyAudit(ctx context.Context, verb, name, role string) error {
+	_, err := h.db.Commit(ctx, gateway.Change{At: h.now(), Actor: actor(), Audit: []gateway.Audit{{Verb: verb, Object: "key:" + name, Detail: role}}})
+	return err
 }
 
 func (c *command) listKeys(keys []store.APIKey) error {
@@ -258,7 +211,7 @@ func migrateCommand(c *command) *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Bring the database's schema up to date (serve does it too)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.inHouse(cmd.Context(), func(h *house) error {
+			return c.inNewHouse(cmd.Context(), func(h *house) error {
 				writer, postgres := h.db.SQL()
 				if err := jobs.Migrate(cmd.Context(), jobs.Options{DB: writer, Postgres: postgres, Log: quiet(h.log)}); err != nil {
 					return err

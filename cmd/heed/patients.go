@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/api"
 	"harmonize.care/heed/gateway/intake"
 	"harmonize.care/heed/preferences"
 )
@@ -24,14 +27,23 @@ func patientCommand(c *command) *cobra.Command {
 		c.onPatient("ledger ID", "Everything the patient said, in order", c.showLedger),
 		c.onPatient("messages ID", "Everything sent or held back, and why", c.showMessages),
 		c.onPatient("hold ID", "Let nothing go out to a patient until the instruction is ended", func(ctx context.Context, h *house, id int64) error {
-			return inWords(h.intake.SetConfidential(ctx, actor(), id, intake.Confidential{Hold: true, Source: preferences.FromStaff}))
+			err := h.intake.SetConfidential(ctx, actor(), id, intake.Confidential{Hold: true, Source: preferences.FromStaff})
+			return c.did(err, "on hold", "On hold: nothing goes out until `heed patient release`.")
 		}),
 		c.onPatient("release ID", "End the confidential communication instruction or hold in force", func(ctx context.Context, h *house, id int64) error {
-			return inWords(h.intake.EndConfidential(ctx, actor(), id))
+			return c.did(h.intake.EndConfidential(ctx, actor(), id), "released", "No confidential communication instruction and no hold is in force.")
 		}),
 		eraseCommand(c),
 	)
 	return cmd
+}
+
+// did tells what was done, or why it was not.
+func (c *command) did(err error, result, words string) error {
+	if err != nil {
+		return inWords(err)
+	}
+	return c.answer(map[string]string{"result": result}, func(w io.Writer) { fmt.Fprintln(w, words) })
 }
 
 func (c *command) onPatient(use, short string, do func(context.Context, *house, int64) error) *cobra.Command {
@@ -52,86 +64,59 @@ func (c *command) onPatient(use, short string, do func(context.Context, *house, 
 func eraseCommand(c *command) *cobra.Command {
 	var reason string
 	cmd := c.onPatient("erase ID", "Erase a patient's data; stops stay as keyed hashes", func(ctx context.Context, h *house, id int64) error {
-		return inWords(h.intake.Erase(ctx, actor(), id, reason))
+		return c.did(h.intake.Erase(ctx, actor(), id, reason), "erased", "Erased. Stops stay, as keyed hashes.")
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", `"minor" or "request" (required)`)
 	_ = cmd.MarkFlagRequired("reason") // it fails only for a flag that is not there
 	return cmd
 }
 
-// shownAddress is one address with what is known of it.
-type shownAddress struct {
-	Kind    string   `json:"kind"`
-	Value   string   `json:"value"`
-	Rank    int      `json:"rank"`
-	Consent string   `json:"consent"`
-	State   string   `json:"state"`
-	Stops   []string `json:"stops,omitempty"`
-}
-
+// shownPatient is a record and what is in force, as the API tells both.
 type shownPatient struct {
-	ID           string                    `json:"id"`
-	Name         string                    `json:"name,omitempty"`
-	Standing     string                    `json:"standing"`
-	Addresses    []shownAddress            `json:"addresses"`
-	Choices      []preferences.Choice      `json:"choices,omitempty"`
-	Care         preferences.CareChannels  `json:"care_channels"`
-	Confidential *preferences.Confidential `json:"confidential,omitempty"`
-	Restrictions []preferences.Restriction `json:"restrictions,omitempty"`
-	Version      int64                     `json:"version"`
+	api.PatientOut
+	Preferences api.PreferencesOut `json:"preferences"`
 }
 
 func (c *command) showPatient(ctx context.Context, h *house, id int64) error {
-	p, err := h.db.Patient(ctx, id)
-	if err != nil {
+	var out shownPatient
+	var err error
+	if out.PatientOut, err = h.view().Patient(ctx, id); err != nil {
 		return err
 	}
-	s := p.Snapshot
-	out := shownPatient{
-		ID: p.Ref, Name: strings.TrimSpace(p.Record.GivenName + " " + p.Record.FamilyName), Standing: s.Standing.String(), Addresses: []shownAddress{},
-		Choices: s.Choices, Care: s.Care, Confidential: s.Confidential, Restrictions: s.Restrictions, Version: s.Version,
+	if out.Preferences, err = h.view().Preferences(ctx, id); err != nil {
+		return err
 	}
-	for _, a := range s.Addresses {
-		row := shownAddress{Kind: a.Kind.String(), Value: p.Text(a.ID), Rank: int(a.Rank), Consent: a.Consent.String(), State: a.State.String()}
-		if !a.OnRecord {
-			row.State = "not on record"
-		}
-		for _, program := range a.Stops.List() {
-			row.Stops = append(row.Stops, program.String())
-		}
-		out.Addresses = append(out.Addresses, row)
+	if err := h.sawPatient(ctx, "patient.read", id); err != nil {
+		return err
 	}
-	return c.answer(out, func(w io.Writer) { out.write(w, p) })
+	return c.answer(out, out.write)
 }
 
-func (out shownPatient) write(w io.Writer, p *gateway.Patient) {
-	fmt.Fprintf(w, "%s  %s  (%s)\n", out.ID, out.Name, out.Standing)
+func (out shownPatient) write(w io.Writer) {
+	fmt.Fprintf(w, "%s  %s  (%s)\n", out.ID, strings.TrimSpace(out.GivenName+" "+out.FamilyName), out.Standing)
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, a := range out.Addresses {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s", a.Kind, a.Value, a.State, a.Consent)
-		if len(a.Stops) > 0 {
-			fmt.Fprintf(t, "\tstopped: %s", strings.Join(a.Stops, ", "))
-		}
-		fmt.Fprintln(t)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", a.Kind, a.Value, a.State, a.Consent)
+	}
+	for _, s := range out.Stops {
+		fmt.Fprintf(t, "  stopped\t%s\t%s\n", s.Number, s.Program)
 	}
 	_ = t.Flush() // the writer underneath says it at its own end
-	for _, choice := range out.Choices {
-		said, on := "opted out of", "everything"
-		if choice.In {
+	p := out.Preferences
+	for _, choice := range p.Choices {
+		said := "opted out of"
+		if choice.Choice == "opt_in" {
 			said = "opted in to"
 		}
-		if choice.Channel != 0 {
-			on = choice.Channel.String()
-		}
-		fmt.Fprintf(w, "  %s %s on %s, %s\n", said, choice.Topic, on, time.UnixMicro(choice.At).Local().Format(time.RFC1123))
+		fmt.Fprintf(w, "  %s %s on %s, %s\n", said, choice.Topic, choice.Channel, choice.SaidAt.Local().Format(time.RFC1123))
 	}
-	if ways := out.Care.Declined; len(ways) > 0 {
-		fmt.Fprintf(w, "  declined for care: %s\n", named(ways))
+	if ways := p.CareChannels.Declined; len(ways) > 0 {
+		fmt.Fprintf(w, "  declined for care: %s\n", strings.Join(ways, ", "))
 	}
-	if i := out.Confidential; i != nil {
+	if i := p.Confidential; i != nil {
 		var ways []string
-		for _, pair := range i.Only {
-			ways = append(ways, pair.Channel.String()+" to "+p.Text(pair.Address))
+		for _, way := range i.Only {
+			ways = append(ways, way.Channel+" to "+way.Address)
 		}
 		switch {
 		case i.Hold:
@@ -144,76 +129,66 @@ func (out shownPatient) write(w io.Writer, p *gateway.Patient) {
 	}
 }
 
-func named(ways []channels.Channel) string {
-	var list []string
-	for _, ch := range ways {
-		list = append(list, ch.String())
-	}
-	return strings.Join(list, ", ")
-}
-
 func (c *command) showLedger(ctx context.Context, h *house, id int64) error {
-	type entry struct {
-		ID     string            `json:"id"`
-		At     time.Time         `json:"at"`
-		Kind   string            `json:"kind"`
-		Source string            `json:"source,omitempty"`
-		Actor  string            `json:"actor,omitempty"`
-		Event  preferences.Event `json:"event"`
-	}
-	list := []entry{}
-	for after := int64(0); ; {
-		events, err := h.db.Ledger(ctx, id, after, 500)
-		if err != nil {
-			return err
-		}
-		for _, e := range events {
-			after = e.ID
-			list = append(list, entry{fmt.Sprint(e.ID), time.UnixMicro(e.At).UTC(), string(e.Kind), string(e.Source), e.Actor, e})
-		}
-		if len(events) < 500 {
-			break
-		}
-	}
-	return c.answer(list, func(w io.Writer) {
-		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		for _, e := range list {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", e.At.Local().Format(time.RFC3339), e.Kind, e.Source, e.Actor)
-		}
-		_ = t.Flush() // the writer underneath says it at its own end
-	})
-}
-
-func (c *command) showMessages(ctx context.Context, h *house, id int64) error {
-	type row struct {
-		ID       string    `json:"id"`
-		Category string    `json:"category"`
-		Status   string    `json:"status"`
-		Code     string    `json:"code,omitempty"`
-		Due      time.Time `json:"due_at"`
-		Tries    []string  `json:"tries,omitempty"`
-	}
-	found, err := h.db.Messages(ctx, gateway.MessageFilter{Patient: id, Newest: true, Limit: 100})
+	list, err := h.view().Ledger(ctx, id, 0, maxShown)
 	if err != nil {
 		return err
 	}
-	list := []row{}
-	for _, m := range found {
-		r := row{ID: fmt.Sprint(m.ID), Category: m.Category, Status: m.Status.Name(m.Due, h.now()), Code: m.Code, Due: m.Due.UTC()}
-		if r.Category == "" {
-			r.Category = m.Template
-		}
-		for _, try := range m.Tries {
-			r.Tries = append(r.Tries, try.Pair.Channel.String()+" "+try.Status.String())
-		}
-		list = append(list, r)
+	if err := h.sawPatient(ctx, "ledger.read", id); err != nil {
+		return err
 	}
 	return c.answer(list, func(w io.Writer) {
-		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		for _, r := range list {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.Due.Local().Format(time.RFC3339), r.Category, r.Status, r.Code, strings.Join(r.Tries, ", "))
+		for _, e := range list {
+			fmt.Fprintf(w, "%s  %s", e.At.Local().Format(time.RFC3339), e.Said)
+			if e.Source != "" || e.Actor != "" {
+				fmt.Fprintf(w, "  (%s)", strings.TrimSpace(e.Source+" "+e.Actor))
+			}
+			fmt.Fprintln(w)
+			if e.Event.Text != "" {
+				fmt.Fprintf(w, "  %q\n", e.Event.Text)
+			}
+			for _, name := range slices.Sorted(maps.Keys(e.Evidence)) {
+				if e.Evidence[name] != "" {
+					fmt.Fprintf(w, "  %s: %q\n", name, e.Evidence[name])
+				}
+			}
 		}
-		_ = t.Flush() // the writer underneath says it at its own end
+	})
+}
+
+// maxShown is how much one command shows.
+const maxShown = 10_000
+
+func (c *command) showMessages(ctx context.Context, h *house, id int64) error {
+	list, err := h.view().Messages(ctx, gateway.MessageFilter{Patient: id, Newest: true, Limit: 100})
+	if err != nil {
+		return err
+	}
+	if err := h.sawPatient(ctx, "messages.read", id); err != nil {
+		return err
+	}
+	return c.answer(list, func(w io.Writer) {
+		for _, m := range list {
+			name := m.Category
+			if name == "" {
+				name = m.Template // an answer
+			}
+			fmt.Fprintf(w, "%s  %s  %s  %s", m.ID, m.DueAt.Local().Format(time.RFC3339), name, m.Status)
+			if m.Code != "" {
+				fmt.Fprintf(w, " (%s)", m.Code)
+			}
+			for _, try := range m.Attempts {
+				fmt.Fprintf(w, ", %s %s", try.Channel, try.Status)
+			}
+			fmt.Fprintln(w)
+			if m.Decision != nil {
+				fmt.Fprint(w, "  decided: ")
+				writeDecision(w, *m.Decision)
+			}
+		}
+		if len(list) == 0 {
+			fmt.Fprintln(w, "Nothing was sent or held back.")
+		}
 	})
 }
 
@@ -222,21 +197,25 @@ func tasksCommand(c *command) *cobra.Command {
 	var done bool
 	var kind string
 	list := &cobra.Command{
-		Use: "list", Short: "Tasks that wait for a person, oldest first", Args: cobra.NoArgs,
+		Use: "list", Short: "Tasks that wait for a person: a crisis first, then what is due first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			kind, err := gateway.ParseTaskKind(kind)
+			if err != nil {
+				return usageError{fmt.Errorf("--%w", err)}
+			}
 			return c.inHouse(cmd.Context(), func(h *house) error {
-				return c.listTasks(cmd.Context(), h, gateway.TaskFilter{Done: done, Kind: gateway.TaskKind(kind), Limit: 500})
+				return c.listTasks(cmd.Context(), h, gateway.TaskFilter{Done: done, Kind: kind, Limit: 500})
 			})
 		},
 	}
 	list.Flags().BoolVar(&done, "done", false, "those that are done")
 	list.Flags().StringVar(&kind, "kind", "", "of one kind")
 	var outcome string
-	var id int64
 	close := &cobra.Command{
 		Use: "done ID", Short: "Close a task, saying what came of it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := fmt.Sscan(args[0], &id); err != nil || outcome == "" {
+			id, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil || outcome == "" {
 				return usageError{errors.New("give the task's id, and --outcome with what came of it")}
 			}
 			return c.inHouse(cmd.Context(), func(h *house) error {
@@ -245,55 +224,57 @@ func tasksCommand(c *command) *cobra.Command {
 					Audit: []gateway.Audit{{Verb: "task.done", Object: "task:" + args[0]}},
 				})
 				if errors.Is(err, gateway.ErrStale) {
-					return errors.New("no open task has this id")
+					return errors.New("no open task has this id; `heed tasks list --done` shows what is done")
 				}
-				return err
+				return c.did(err, "done", "Done.")
 			})
 		},
 	}
 	close.Flags().StringVar(&outcome, "outcome", "", "what came of it (required)")
+	_ = close.MarkFlagRequired("outcome") // it fails only for a flag that is not there
 	cmd.AddCommand(list, close)
 	return cmd
 }
 
 func (c *command) listTasks(ctx context.Context, h *house, f gateway.TaskFilter) error {
-	type row struct {
-		ID      string    `json:"id"`
-		Kind    string    `json:"kind"`
-		Patient string    `json:"patient,omitempty"`
-		Due     time.Time `json:"due_at"`
-		Title   string    `json:"title"`
-		Reasons []string  `json:"reasons,omitempty"`
-		Quote   string    `json:"quote,omitempty"`
-	}
-	found, err := h.db.Tasks(ctx, f)
+	list, err := h.view().Tasks(ctx, f)
 	if err != nil {
 		return err
 	}
-	list := []row{}
-	for _, t := range found {
-		r := row{ID: fmt.Sprint(t.ID), Kind: string(t.Kind), Due: t.Due.UTC(), Title: t.Detail.Title, Reasons: t.Detail.Reasons, Quote: t.Detail.Quote}
-		if t.Patient != 0 {
-			p, err := h.db.Patient(ctx, t.Patient)
-			if err != nil {
-				return err
-			}
-			r.Patient = p.Ref
-		}
-		list = append(list, r)
+	if err := h.saw(ctx, "tasks.read", "tasks"); err != nil {
+		return err
 	}
 	return c.answer(list, func(w io.Writer) {
-		for _, r := range list {
-			fmt.Fprintf(w, "%s  %s  due %s  patient %s\n  %s\n", r.ID, r.Kind, r.Due.Local().Format(time.RFC1123), r.Patient, r.Title)
-			for _, reason := range r.Reasons {
-				fmt.Fprintf(w, "  - %s\n", reason)
-			}
-			if r.Quote != "" {
-				fmt.Fprintf(w, "  they wrote: %q\n", r.Quote)
-			}
+		for _, t := range list {
+			writeTask(w, t)
 		}
-		if len(list) == 0 {
+		switch {
+		case len(list) == 0 && f.Done:
+			fmt.Fprintln(w, "Nothing is done yet.")
+		case len(list) == 0:
 			fmt.Fprintln(w, "Nothing waits.")
 		}
 	})
+}
+
+func writeTask(w io.Writer, t api.TaskOut) {
+	fmt.Fprintf(w, "%s  %s  due %s", t.ID, t.Kind, t.DueAt.Local().Format(time.RFC1123))
+	if t.Overdue {
+		fmt.Fprint(w, "  OVERDUE")
+	}
+	for _, part := range []struct{ name, value string }{{"patient", t.Patient}, {"call", t.Number}, {"message", t.Message}} {
+		if part.value != "" {
+			fmt.Fprintf(w, "  %s %s", part.name, part.value)
+		}
+	}
+	fmt.Fprintf(w, "\n  %s\n", t.Title)
+	for _, reason := range t.Reasons {
+		fmt.Fprintf(w, "  - %s\n", reason)
+	}
+	if t.Quote != "" {
+		fmt.Fprintf(w, "  they wrote: %q\n", t.Quote)
+	}
+	if t.DoneAt != nil {
+		fmt.Fprintf(w, "  done %s: %q\n", t.DoneAt.Local().Format(time.RFC1123), t.Outcome)
+	}
 }

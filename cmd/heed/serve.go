@@ -56,6 +56,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 		return errors.Join(err, listener.Close())
 	}
 	if cfg.Providers.Mode == config.Sandbox {
+		s.keepClock()
 		s.sandbox = s.openSandbox()
 		defer s.sandbox.Close()
 	}
@@ -106,7 +107,7 @@ func (s *server) run(ctx context.Context, ready func(*server) error) error {
 	stopWork()
 	loops.Wait()
 	s.dispatcher.Drain()
-	return errors.Join(err, river.Stop(end))
+	return errors.Join(err, river.Stop(end), s.rest(end))
 }
 
 func (s *server) listen(web *http.Server) error {
@@ -134,6 +135,7 @@ func (s *server) loops() []jobs.Loop {
 	return append(list,
 		jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep},
 		jobs.Loop{Name: "resolve", Interval: time.Second, Log: s.log, Work: s.dispatcher.Resolve},
+		s.pulse(),
 	)
 }
 
@@ -159,16 +161,15 @@ func (s *server) web() *http.Server {
 }
 
 func (s *server) api() *api.API {
-	return &api.API{
-		Store: s.db, Intake: s.intake, Dispatcher: s.dispatcher, Policy: s.policy, Templates: s.templates, Identity: s.identity,
-		Keys: s.db, Answers: s.db, AdminKey: s.cfg.Auth.AdminKey, Now: s.now, Log: s.log, PublicURL: strings.TrimSuffix(s.cfg.HTTP.PublicURL, "/"), Version: version(),
-		ParsePhone: parsePhone, ParseMailbox: parseMailbox, Ready: func(context.Context) error { return s.ready() },
-		Webhooks: map[string]api.Webhook{
-			"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
-			"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
-			"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
-		},
+	a := s.view()
+	a.AdminKey, a.PublicURL, a.Version = s.cfg.Auth.AdminKey, strings.TrimSuffix(s.cfg.HTTP.PublicURL, "/"), version()
+	a.Ready = func(context.Context) error { return s.ready() }
+	a.Webhooks = map[string]api.Webhook{
+		"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
+		"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
+		"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
 	}
+	return a
 }
 
 func (s *server) pages() http.Handler {

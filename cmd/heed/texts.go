@@ -9,7 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/api"
 	"harmonize.care/heed/templates"
 )
 
@@ -52,56 +53,48 @@ func (c *command) listTemplates(set *templates.Set) error {
 }
 
 func previewCommand(c *command) *cobra.Command {
-	var channel, locale, form string
-	var discreet bool
-	var vars map[string]string
+	var in api.PreviewIn
+	var vars []string
 	cmd := &cobra.Command{
 		Use: "preview NAME", Short: "A text as it would go out, with its segments", Args: cobra.ExactArgs(1),
-		Example: "  heed templates preview appointment_reminder --locale es --var appointment_time=2027-01-07T10:30:00-07:00,location='Denver office'",
+		Example: "  heed templates preview appointment_reminder --locale es --var appointment_time=2027-01-07T10:30:00-07:00 --var location='Denver office'",
 		RunE: func(_ *cobra.Command, args []string) error {
-			ch, err := channels.ParseChannel(channel)
-			if err != nil {
-				return usageError{fmt.Errorf("--channel: %w", err)}
-			}
-			t, ok := templates.Builtin().Get(args[0])
-			if !ok {
-				return errors.New("no text has this name; `heed templates list` lists them")
-			}
-			if err := t.Check(vars); err != nil {
+			var err error
+			if in.Variables, err = pairs("var", vars); err != nil {
 				return err
 			}
 			cfg, err := c.config()
 			if err != nil {
 				return err
 			}
-			r := templates.Request{Channel: ch, Discreet: discreet, Locale: locale, Vars: vars, Identity: identityOf(cfg), Links: templates.SampleLinks()}
-			for _, f := range []templates.Form{templates.SecureLink, templates.CallBack} {
-				if form == f.String() {
-					r.Form = f
-				}
+			out, err := api.Preview(templates.Builtin(), identityOf(cfg), args[0], in)
+			if errors.Is(err, gateway.ErrNotFound) {
+				return errors.New("no text has this name; `heed templates list` lists them")
 			}
-			text, err := t.Render(r)
 			if err != nil {
-				return err
+				return inWords(err)
 			}
-			return c.answer(text, func(w io.Writer) { writeText(w, ch, text) })
+			return c.answer(out, func(w io.Writer) { writeText(w, out) })
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&channel, "channel", "sms", "sms or email")
-	f.StringVar(&locale, "locale", "en", "en or es")
-	f.StringVar(&form, "content", "full", "full or secure_link")
-	f.BoolVar(&discreet, "discreet", false, "never name the practice")
-	f.StringToStringVar(&vars, "var", nil, "a variable of the text, NAME=VALUE")
+	f.StringVar(&in.Channel, "channel", "sms", "sms, voice or email")
+	f.StringVar(&in.Locale, "locale", "en", "en or es")
+	f.StringVar(&in.Content, "content", "full", "full, secure_link or call_back")
+	f.BoolVar(&in.Discreet, "discreet", false, "never name the practice")
+	f.StringArrayVar(&vars, "var", nil, "a variable of the text, NAME=VALUE; again for each")
 	return cmd
 }
 
-func writeText(w io.Writer, ch channels.Channel, text templates.Text) {
+func writeText(w io.Writer, text api.PreviewOut) {
 	if text.Subject != "" {
 		fmt.Fprintf(w, "Subject: %s\n\n", text.Subject)
 	}
 	fmt.Fprintln(w, text.Text)
-	if ch == channels.SMS {
-		fmt.Fprintf(w, "\n%s, %s\n", counted(text.Segments.Count, "segment"), text.Segments.Encoding)
+	if text.Segments > 0 {
+		fmt.Fprintf(w, "\n%d segments, %s\n", text.Segments, text.Encoding)
+	}
+	if text.Warning != "" {
+		fmt.Fprintln(w, text.Warning)
 	}
 }

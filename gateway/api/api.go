@@ -53,6 +53,9 @@ type API struct {
 	Webhooks map[string]Webhook
 	// Ready says why the gateway cannot work now, or nil.
 	Ready func(context.Context) error
+
+	names names                      // what the description knows; filled by Handler
+	needs map[string]auth.Permission // by the pattern of the route
 }
 
 // Webhook is one provider's way to call us.
@@ -63,12 +66,15 @@ type Webhook struct {
 
 // Handler serves everything under /v1, /webhooks, /healthz, /readyz and /openapi.json.
 func (a *API) Handler() http.Handler {
-	huma.NewError = newProblem
+	a.names, a.needs = names{}, map[string]auth.Permission{}
+	huma.NewError = a.names.newProblem
 	huma.DefaultArrayNullable = false // our lists are never null
+	huma.ValidateStrictCasing = true  // "Choice" is not "choice": else two of them could say two things
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Heed", a.Version)
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil // no $schema member in answers
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}
 	config.Info.Description = "Consent and communication preferences, decided before every message."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer"}}
 	h := humago.New(mux, config)
@@ -84,10 +90,30 @@ func (a *API) Handler() http.Handler {
 	a.audit(h)
 	a.webhooks(mux)
 	a.health(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, problem(http.StatusNotFound, "not_found", "There is no such path. GET /openapi.json lists them."))
-	})
-	return plain(a.idempotent(mux))
+	describeHealth(h.OpenAPI())
+	a.names.learn(h.OpenAPI())
+	mux.HandleFunc("/", nowhere(mux))
+	return a.idempotent(mux)
+}
+
+// nowhere answers what no operation does: a path that is none, or another method of
+// one that is. RFC 9110, 15.5.6.
+func nowhere(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+			if _, pattern := mux.Handler(other); pattern != "/" && pattern != "" {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			writeProblem(w, problem(http.StatusNotFound, "not_found", "There is no such path. GET /openapi.json lists them."))
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", "This path takes "+strings.Join(allowed, ", ")+"."))
+	}
 }
 
 type callerKey struct{}
@@ -113,6 +139,7 @@ func (a *API) authenticate(h huma.API) func(huma.Context, func(huma.Context)) {
 		}
 		need, _ := ctx.Operation().Metadata["permission"].(auth.Permission)
 		if !who.Role.May(need) {
+			a.refused(huma.WithValue(ctx, callerKey{}, who).Context(), ctx.Operation().OperationID, need)
 			refuse(h, ctx, http.StatusForbidden, "The role of this key does not allow this.")
 			return
 		}
@@ -139,7 +166,7 @@ func (a *API) who(ctx context.Context, authorization string) (auth.Caller, error
 		return auth.Caller{}, gateway.ErrNotFound
 	}
 	if a.AdminKey != "" && auth.Same(key, a.AdminKey) {
-		return auth.Caller{Name: "admin", Role: auth.Admin}, nil
+		return auth.Caller{ID: "bootstrap", Name: auth.Bootstrap, Role: auth.Admin}, nil
 	}
 	return a.Keys.CallerByKey(ctx, auth.Hash(key))
 }
@@ -150,7 +177,7 @@ func op(method, path, summary string, p auth.Permission) huma.Operation {
 	o := huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody, BodyReadTimeout: 15 * time.Second,
 		Metadata: map[string]any{"permission": p}, Security: []map[string][]string{{"key": {}}},
-		Errors: []int{400, 401, 403, 404, 409, 413, 422},
+		Errors: []int{400, 401, 403, 404, 409, 413, 415, 422},
 	}
 	if method != http.MethodGet {
 		most := maxKey
@@ -162,11 +189,22 @@ func op(method, path, summary string, p auth.Permission) huma.Operation {
 	return o
 }
 
-// register adds an operation whose errors go through the one table, and whose
-// faults are logged without what was sent.
+// register adds an operation whose texts are looked at first, whose errors go through
+// the one table, whose faults are logged without what was sent, and which, where it
+// shows personal data, is written down before it answers.
 func register[I, O any](a *API, h huma.API, o huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	a.needs[o.Method+" "+o.Path], _ = o.Metadata["permission"].(auth.Permission)
+	verb, _ := o.Metadata["sees"].(string)
 	huma.Register(h, o, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
+		var out *O
+		err := refuseTexts(badTexts(in, ""))
+		if err == nil {
+			ctx = withSight(ctx)
+			out, err = handle(ctx, in)
+		}
+		if err == nil && verb != "" {
+			err = a.seen(ctx, verb)
+		}
 		if err == nil {
 			return out, nil
 		}

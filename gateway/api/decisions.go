@@ -37,11 +37,12 @@ type DecisionOut struct {
 	Content         string          `json:"content,omitempty"`
 	Discreet        bool            `json:"discreet,omitempty"`
 	Until           *time.Time      `json:"until,omitempty"`
+	MovedTo         *time.Time      `json:"moved_to,omitempty" doc:"A dry run with send_at: when it would go instead, as its time lies in quiet hours and the next opening is too late. The rest is judged at send_at."`
 	Considered      []ConsideredOut `json:"considered"`
 	UrgentIgnored   bool            `json:"urgent_ignored,omitempty" doc:"urgent counts only for essential categories."`
-	PolicyVersion   string          `json:"policy_version"`
-	SnapshotVersion int64           `json:"snapshot_version"`
-	FactsFrom       string          `json:"facts_from" enum:"cache,database"`
+	PolicyVersion   string          `json:"policy_version,omitempty" doc:"It and what follows are gone once the patient is erased."`
+	SnapshotVersion int64           `json:"snapshot_version,omitempty"`
+	FactsFrom       string          `json:"facts_from,omitempty" enum:"cache,database"`
 	At              time.Time       `json:"at"`
 }
 
@@ -51,13 +52,14 @@ type ConsideredOut struct {
 	Address string     `json:"address,omitempty"`
 	Verdict string     `json:"verdict" enum:"allowed,deferred,refused"`
 	Code    string     `json:"code,omitempty"`
+	Reason  string     `json:"reason,omitempty" doc:"The code in words, with its source."`
 	Until   *time.Time `json:"until,omitempty"`
 }
 
 type decisionOut struct{ Body DecisionOut }
 
 func (a *API) decisions(h huma.API) {
-	register(a, h, op(http.MethodPost, "/v1/decisions", "Ask for a decision; nothing is sent or kept", auth.Decide),
+	register(a, h, sees("decision.ask", op(http.MethodPost, "/v1/decisions", "Ask for a decision; nothing is sent or kept", auth.Decide)),
 		func(ctx context.Context, in *struct{ Body DecisionIn }) (*decisionOut, error) {
 			b := in.Body
 			id, err := a.patientID(ctx, b.Patient)
@@ -70,13 +72,14 @@ func (a *API) decisions(h huma.API) {
 			if err != nil {
 				return nil, err
 			}
-			out, err := a.decision(ctx, d)
+			looksAt(ctx, id)
+			out, err := a.Decision(ctx, d)
 			return &decisionOut{out}, err
 		})
 }
 
-// decision tells a decision with the addresses in it.
-func (a *API) decision(ctx context.Context, d dispatch.Answer) (DecisionOut, error) {
+// Decision tells a decision with the addresses in it.
+func (a *API) Decision(ctx context.Context, d dispatch.Answer) (DecisionOut, error) {
 	var ids []int64
 	for _, c := range d.Considered {
 		ids = append(ids, c.Pair.Address)
@@ -86,7 +89,7 @@ func (a *API) decision(ctx context.Context, d dispatch.Answer) (DecisionOut, err
 		return DecisionOut{}, err
 	}
 	out := DecisionOut{
-		Outcome: d.Outcome.String(), Code: string(d.Code), Reason: d.Code.Sentence(), Discreet: d.Discreet, Until: instant(d.Until),
+		Outcome: d.Outcome.String(), Code: string(d.Code), Reason: d.Reason(), Discreet: d.Discreet, Until: instant(d.Until), MovedTo: instant(d.MovedTo),
 		Considered: []ConsideredOut{}, UrgentIgnored: d.UrgentIgnored, PolicyVersion: d.PolicyVersion,
 		SnapshotVersion: d.SnapshotVersion, FactsFrom: d.FactsFrom, At: d.At.UTC(),
 	}
@@ -98,6 +101,9 @@ func (a *API) decision(ctx context.Context, d dispatch.Answer) (DecisionOut, err
 	}
 	for _, c := range d.Considered {
 		row := ConsideredOut{Verdict: c.Verdict.String(), Code: string(c.Code), Until: instant(c.Until)}
+		if c.Code != "" {
+			row.Reason = c.Code.Sentence()
+		}
 		if c.Pair.Channel != 0 {
 			row.Channel, row.Address = c.Pair.Channel.String(), texts[c.Pair.Address]
 		}

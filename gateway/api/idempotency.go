@@ -60,7 +60,8 @@ func (r *running) begin(ctx context.Context, key string) (end func(), err error)
 }
 
 // idempotent wraps the calls of the API.
-func (a *API) idempotent(next http.Handler) http.Handler {
+// A caller whose role does not allow the call is refused and gets no answer again.
+func (a *API) idempotent(next *http.ServeMux) http.Handler {
 	calls := &running{calls: map[string]chan struct{}{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.Header.Get("Idempotency-Key")
@@ -73,8 +74,12 @@ func (a *API) idempotent(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r) // it says so itself
 			return
 		}
-		if len(name) > maxKey {
-			writeProblem(w, problem(http.StatusUnprocessableEntity, "invalid", "Idempotency-Key: at most 255 characters."))
+		if _, pattern := next.Handler(r); !who.Role.May(a.needs[pattern]) {
+			next.ServeHTTP(w, r) // so does this
+			return
+		}
+		if len(name) > maxKey || gateway.TextProblem(name, false) != "" {
+			writeProblem(w, problem(http.StatusUnprocessableEntity, "invalid", "Idempotency-Key: at most 255 characters, in UTF-8, none of them a control character."))
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -83,8 +88,8 @@ func (a *API) idempotent(next http.Handler) http.Handler {
 			return
 		}
 		sum := sha256.Sum256([]byte(r.Method + "\n" + r.URL.RequestURI() + "\n" + string(body)))
-		key := &gateway.Key{Caller: who.Name, Key: name, BodyHash: sum[:]}
-		end, err := calls.begin(r.Context(), who.Name+"\n"+name)
+		key := &gateway.Key{Caller: who.ID, Key: name, BodyHash: sum[:]}
+		end, err := calls.begin(r.Context(), who.ID+"\n"+name)
 		if err != nil {
 			return // the caller is gone
 		}
@@ -136,7 +141,7 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, key *gateway.Key) b
 			return true
 		case err != nil:
 			a.Log.Error("answers could not be read", "error", err)
-			writeProblem(w, newProblem(http.StatusInternalServerError, "").(*Problem))
+			writeProblem(w, fault(http.StatusInternalServerError, ""))
 			return true
 		case kept == nil:
 			return false

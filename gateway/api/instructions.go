@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -132,7 +131,7 @@ func (a *API) restrictions(h huma.API) {
 			Body struct {
 				Category string `json:"category,omitempty" maxLength:"64"`
 				Purpose  string `json:"purpose,omitempty" enum:"treatment,payment,operations,legal,marketing"`
-				Note     string `json:"note,omitempty" maxLength:"2000"`
+				Note     string `json:"note,omitempty" maxLength:"2000" lines:"free"`
 			}
 		}) (*idOut, error) {
 			id, err := a.patientID(ctx, in.ID)
@@ -189,113 +188,4 @@ func date(field, text string) (preferences.Date, error) {
 		return d, gateway.Wrong(field, err.Error())
 	}
 	return d, nil
-}
-
-func (a *API) stops(h huma.API) {
-	type stopIn struct {
-		Number   string         `json:"number" maxLength:"40"`
-		Program  string         `json:"program" enum:"care,check_in,billing,marketing,all"`
-		Evidence map[string]any `json:"evidence,omitempty"`
-	}
-	register(a, h, op(http.MethodPost, "/v1/stops", "Record a stop that a person made by another way", auth.ManageStops),
-		func(ctx context.Context, in *struct{ Body stopIn }) (*stopsOut, error) {
-			number, err := a.phone(in.Body.Number)
-			if err != nil {
-				return nil, err
-			}
-			program, _ := channels.ParseProgram(in.Body.Program) // "all" stops everything
-			if err := a.Intake.Stop(ctx, caller(ctx).Name, number, program, in.Body.Program == "all", evidence(in.Body.Evidence)); err != nil {
-				return nil, err
-			}
-			return a.numberStops(ctx, number)
-		})
-	register(a, h, op(http.MethodPost, "/v1/stops/lift", "Lift a stop, on evidence dated after it", auth.ManageStops),
-		func(ctx context.Context, in *struct {
-			Body struct {
-				Number      string         `json:"number" maxLength:"40"`
-				Program     string         `json:"program" enum:"care,check_in,billing,marketing"`
-				Evidence    map[string]any `json:"evidence"`
-				ConsentedOn string         `json:"consented_on" maxLength:"40" doc:"A day, or an instant on the same day as the stop."`
-			}
-		}) (*stopsOut, error) {
-			number, err := a.phone(in.Body.Number)
-			if err != nil {
-				return nil, err
-			}
-			at, err := dayOrInstant(in.Body.ConsentedOn)
-			if err != nil {
-				return nil, err
-			}
-			program, _ := channels.ParseProgram(in.Body.Program)
-			if err := a.Intake.Lift(ctx, caller(ctx).Name, number, program, at, evidence(in.Body.Evidence)); err != nil {
-				return nil, err
-			}
-			return a.numberStops(ctx, number)
-		})
-	register(a, h, op(http.MethodGet, "/v1/stops", "List stops by number or by patient", auth.ManageStops),
-		func(ctx context.Context, in *struct {
-			Number  string `query:"number" maxLength:"40"`
-			Patient string `query:"patient" maxLength:"128"`
-		}) (*stopsOut, error) {
-			if in.Number != "" {
-				number, err := a.phone(in.Number)
-				if err != nil {
-					return nil, err
-				}
-				return a.numberStops(ctx, number)
-			}
-			id, err := a.patientID(ctx, in.Patient)
-			if err != nil {
-				return nil, err
-			}
-			p, err := a.Store.Patient(ctx, id)
-			if err != nil {
-				return nil, err
-			}
-			out := &stopsOut{}
-			out.Body.Stops = stopsOf(p)
-			return out, nil
-		})
-}
-
-type stopsOut struct {
-	Body struct {
-		Stops []StopOut `json:"stops"`
-		// SharedBy is how many patients have the number: a lift concerns them all.
-		SharedBy int `json:"shared_by,omitempty"`
-	}
-}
-
-func (a *API) phone(text string) (string, error) {
-	number, err := a.ParsePhone(text)
-	if err != nil {
-		return "", gateway.Wrong("number", err.Error())
-	}
-	return number, nil
-}
-
-func (a *API) numberStops(ctx context.Context, number string) (*stopsOut, error) {
-	n, err := a.Store.Number(ctx, number)
-	if err != nil {
-		return nil, err
-	}
-	out := &stopsOut{}
-	out.Body.Stops, out.Body.SharedBy = []StopOut{}, len(n.Holders)
-	for _, p := range n.Stops.List() {
-		out.Body.Stops = append(out.Body.Stops, StopOut{number, p.String()})
-	}
-	return out, nil
-}
-
-// dayOrInstant reads a day as its first instant in UTC, so that a consent of the
-// day of the stop does not pass for a later one.
-func dayOrInstant(text string) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	d, err := preferences.ParseDate(text)
-	if err != nil {
-		return time.Time{}, gateway.Wrong("consented_on", err.Error())
-	}
-	return d.In(time.UTC), nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -25,7 +24,7 @@ const maxMessages = 1000
 type MessageIn struct {
 	Patient   string            `json:"patient" minLength:"1" maxLength:"128"`
 	Category  string            `json:"category" maxLength:"64"`
-	Template  string            `json:"template" maxLength:"64"`
+	Template  string            `json:"template,omitempty" maxLength:"64" doc:"Without it, the one named as the category."`
 	Variables map[string]string `json:"variables,omitempty"`
 	Channels  []string          `json:"channels,omitempty" maxItems:"3" nullable:"false" enum:"sms,voice,email"`
 	SendAt    time.Time         `json:"send_at,omitempty"`
@@ -38,7 +37,7 @@ type MessageIn struct {
 // OverrideIn is a staff override: it passes channel_declined, quiet_hours and
 // frequency_cap for an essential message, and nothing else.
 type OverrideIn struct {
-	Reason string `json:"reason" minLength:"5" maxLength:"500"`
+	Reason string `json:"reason" minLength:"5" maxLength:"500" lines:"free"`
 }
 
 // MessageOut is a message that was taken in.
@@ -70,9 +69,27 @@ func (oneOrMany) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{OneOf: []*huma.Schema{item, {Type: "array", Items: item, MaxItems: &most}}}
 }
 
+// RefusedOut is a request of a list that was not taken in.
+type RefusedOut struct {
+	Error Problem `json:"error"`
+}
+
+// results is what one request, or each of a list, came to; written as it was kept.
+type results json.RawMessage
+
+// MarshalJSON gives the text itself.
+func (r results) MarshalJSON() ([]byte, error) { return r, nil }
+
+// Schema tells both shapes.
+func (results) Schema(r huma.Registry) *huma.Schema {
+	taken := r.Schema(reflect.TypeFor[MessageOut](), true, "MessageOut")
+	each := &huma.Schema{OneOf: []*huma.Schema{taken, r.Schema(reflect.TypeFor[RefusedOut](), true, "RefusedOut")}}
+	return &huma.Schema{OneOf: []*huma.Schema{taken, {Type: huma.TypeArray, Items: each}}}
+}
+
 type messagesOut struct {
 	Status int
-	Body   json.RawMessage
+	Body   results
 }
 
 func (a *API) messages(h huma.API) {
@@ -122,24 +139,30 @@ func (a *API) accept(ctx context.Context, schemas huma.Registry, body oneOrMany)
 	if answer == nil { // without a key, nothing was kept with the messages
 		answer, err = a.answer(ctx, body.one, bad, list)
 	}
-	return &messagesOut{http.StatusAccepted, answer}, err
+	return &messagesOut{http.StatusAccepted, results(answer)}, err
 }
 
 // request holds one request to its schema and reads it.
 func (a *API) request(ctx context.Context, schemas huma.Registry, raw json.RawMessage) (dispatch.Request, error) {
 	var plain any
-	if err := json.Unmarshal(raw, &plain); err != nil {
-		return dispatch.Request{}, problem(http.StatusBadRequest, "bad_request", "The body is not JSON.")
+	if err := readJSON(raw, &plain); err != nil {
+		return dispatch.Request{}, a.names.newProblem(http.StatusBadRequest, err.Error(), &huma.ErrorDetail{Location: "body", Message: err.Error()})
 	}
 	result := huma.ValidateResult{}
 	path := huma.NewPathBuffer([]byte("body"), 4)
 	huma.Validate(schemas, schemas.Schema(reflect.TypeFor[MessageIn](), true, "MessageIn"), path, huma.ModeWriteToServer, plain, &result)
 	if len(result.Errors) > 0 {
-		return dispatch.Request{}, newProblem(http.StatusUnprocessableEntity, "Some fields are not right; nothing was changed.", result.Errors...)
+		return dispatch.Request{}, a.names.newProblem(http.StatusUnprocessableEntity, "Some fields are not right; nothing was changed.", result.Errors...)
 	}
 	var in MessageIn
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return dispatch.Request{}, problem(http.StatusUnprocessableEntity, "invalid", "A field has the wrong form; times are RFC 3339.")
+	}
+	if err := refuseTexts(badTexts(in, "body")); err != nil {
+		return dispatch.Request{}, err
+	}
+	if in.Template == "" {
+		in.Template = in.Category // built-in templates bear their category's name
 	}
 	r := dispatch.Request{
 		Patient: in.Patient, Category: in.Category, Template: in.Template, Variables: in.Variables, Channels: channelsOf(in.Channels),
@@ -147,6 +170,7 @@ func (a *API) request(ctx context.Context, schemas huma.Registry, raw json.RawMe
 	}
 	if in.Override != nil {
 		if !caller(ctx).Role.May(auth.Override) {
+			a.refused(ctx, "post-messages", auth.Override)
 			return r, problem(http.StatusForbidden, "forbidden", "The role of this key does not allow an override.")
 		}
 		r.Override = in.Override.Reason
@@ -163,7 +187,7 @@ func (a *API) answer(ctx context.Context, one bool, bad []error, list []dispatch
 			got := list[next]
 			next++
 			if err = got.Err; err == nil {
-				d, derr := a.decision(ctx, got.Decision)
+				d, derr := a.Decision(ctx, got.Decision)
 				if derr != nil {
 					return nil, derr
 				}
@@ -179,51 +203,6 @@ func (a *API) answer(ctx context.Context, one bool, bad []error, list []dispatch
 	return json.Marshal(results)
 }
 
-// MessageFull is a message with its tries and everything heard of it.
-type MessageFull struct {
-	ID        string       `json:"id"`
-	Patient   string       `json:"patient,omitempty"`
-	Category  string       `json:"category,omitempty"`
-	Template  string       `json:"template"`
-	Status    string       `json:"status"`
-	Code      string       `json:"code,omitempty"`
-	DueAt     time.Time    `json:"due_at"`
-	ExpiresAt *time.Time   `json:"expires_at,omitempty"`
-	Reference string       `json:"reference,omitempty"`
-	CreatedAt time.Time    `json:"created_at"`
-	Override  string       `json:"override,omitempty"`
-	Attempts  []AttemptOut `json:"attempts"`
-	Events    []HeardOut   `json:"events"`
-}
-
-// AttemptOut is one try.
-type AttemptOut struct {
-	ID         string    `json:"id"`
-	Channel    string    `json:"channel"`
-	Address    string    `json:"address,omitempty"`
-	Status     string    `json:"status"`
-	ProviderID string    `json:"provider_id,omitempty"`
-	Code       string    `json:"code,omitempty"`
-	Content    string    `json:"content,omitempty"`
-	At         time.Time `json:"at"`
-}
-
-// HeardOut is one thing that was heard of a message.
-type HeardOut struct {
-	At   time.Time `json:"at"`
-	Kind string    `json:"kind"`
-	Code string    `json:"code,omitempty"`
-}
-
-type messageOut struct{ Body MessageFull }
-
-type messageList struct {
-	Body struct {
-		Messages []MessageFull `json:"messages"`
-		Next     string        `json:"next,omitempty"`
-	}
-}
-
 type MessagePath struct {
 	ID string `path:"id" maxLength:"24"`
 }
@@ -237,7 +216,7 @@ func (p MessagePath) id() (int64, error) {
 }
 
 func (a *API) messageCalls(h huma.API) {
-	register(a, h, op(http.MethodGet, "/v1/messages/{id}", "Read a message with its attempts and events", auth.ReadMessage),
+	register(a, h, sees("message.read", op(http.MethodGet, "/v1/messages/{id}", "Read a message with its last decision, attempts and events", auth.ReadMessage)),
 		func(ctx context.Context, in *MessagePath) (*messageOut, error) { return a.message(ctx, *in) })
 	register(a, h, op(http.MethodPatch, "/v1/messages/{id}", "Move a message that still waits", auth.SendMessage),
 		func(ctx context.Context, in *struct {
@@ -281,14 +260,15 @@ func (a *API) messageCalls(h huma.API) {
 			out.Body.Canceled, err = a.Dispatcher.CancelReference(ctx, caller(ctx).Name, in.Reference)
 			return out, err
 		})
-	register(a, h, op(http.MethodGet, "/v1/messages", "List messages by reference", auth.ReadMessage),
+	register(a, h, sees("messages.read", op(http.MethodGet, "/v1/messages", "List messages by reference", auth.ReadMessage)),
 		func(ctx context.Context, in *struct {
 			Page
 			Reference string `query:"reference" required:"true" minLength:"1" maxLength:"200"`
 		}) (*messageList, error) {
+			looks(ctx, "messages")
 			return a.list(ctx, gateway.MessageFilter{Reference: in.Reference}, in.Page)
 		})
-	register(a, h, op(http.MethodGet, "/v1/patients/{id}/messages", "Everything sent or held back, and why", auth.ReadMessage),
+	register(a, h, sees("messages.read", op(http.MethodGet, "/v1/patients/{id}/messages", "Everything sent or held back, and why", auth.ReadMessage)),
 		func(ctx context.Context, in *struct {
 			PatientPath
 			Page
@@ -297,80 +277,7 @@ func (a *API) messageCalls(h huma.API) {
 			if err != nil {
 				return nil, err
 			}
+			looksAt(ctx, id)
 			return a.list(ctx, gateway.MessageFilter{Patient: id}, in.Page)
 		})
-}
-
-func (a *API) list(ctx context.Context, f gateway.MessageFilter, p Page) (*messageList, error) {
-	var err error
-	if f.After, err = cursor(p.After); err != nil {
-		return nil, err
-	}
-	f.Limit = p.Limit
-	found, err := a.Store.Messages(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	out := &messageList{}
-	out.Body.Messages = []MessageFull{}
-	for i := range found {
-		m, err := a.full(ctx, &found[i])
-		if err != nil {
-			return nil, err
-		}
-		out.Body.Messages = append(out.Body.Messages, m)
-	}
-	if len(found) == p.Limit {
-		out.Body.Next = strconv.FormatInt(found[len(found)-1].ID, 10)
-	}
-	return out, nil
-}
-
-func (a *API) message(ctx context.Context, p MessagePath) (*messageOut, error) {
-	id, err := p.id()
-	if err != nil {
-		return nil, err
-	}
-	m, err := a.Store.Message(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	full, err := a.full(ctx, m)
-	return &messageOut{full}, err
-}
-
-func (a *API) full(ctx context.Context, m *gateway.Message) (MessageFull, error) {
-	out := MessageFull{
-		ID: strconv.FormatInt(m.ID, 10), Category: m.Category, Template: m.Template, Status: m.Status.Name(m.Due, a.Now()), Code: m.Code,
-		DueAt: m.Due.UTC(), ExpiresAt: instant(m.Expires), Reference: m.Reference, CreatedAt: m.Created.UTC(), Override: m.Body.Override,
-		Attempts: []AttemptOut{}, Events: []HeardOut{},
-	}
-	if m.Patient != 0 {
-		gateway.TellsOf(ctx, m.Patient)
-		p, err := a.Store.Patient(ctx, m.Patient)
-		if err != nil && !errors.Is(err, gateway.ErrNotFound) {
-			return out, fmt.Errorf("reading the patient of a message: %w", err)
-		}
-		if p != nil {
-			out.Patient = p.Ref
-		}
-	}
-	var ids []int64
-	for _, t := range m.Tries {
-		ids = append(ids, t.Pair.Address)
-	}
-	texts, err := a.Store.AddressTexts(ctx, ids)
-	if err != nil {
-		return out, err
-	}
-	for _, t := range m.Tries {
-		out.Attempts = append(out.Attempts, AttemptOut{
-			ID: strconv.FormatInt(t.ID, 10), Channel: t.Pair.Channel.String(), Address: texts[t.Pair.Address], Status: t.Status.String(),
-			ProviderID: t.ProviderID, Code: t.Code, Content: t.Form, At: t.At.UTC(),
-		})
-	}
-	for _, e := range m.Events {
-		out.Events = append(out.Events, HeardOut{e.At.UTC(), e.Kind, e.Code})
-	}
-	return out, nil
 }

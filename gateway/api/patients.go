@@ -66,8 +66,11 @@ type AddressOut struct {
 
 // StopOut is one stop.
 type StopOut struct {
-	Number  string `json:"number"`
-	Program string `json:"program"`
+	Number   string            `json:"number"`
+	Program  string            `json:"program"`
+	At       *time.Time        `json:"at,omitempty" doc:"When it was said; told where stops are listed."`
+	Source   string            `json:"source,omitempty"`
+	Evidence map[string]string `json:"evidence,omitempty" doc:"Of a patient's stops only while nobody else has ever had the number: it may speak of another person."`
 }
 
 type patientOut struct{ Body PatientOut }
@@ -88,12 +91,13 @@ func (a *API) patients(h huma.API) {
 			}
 			return a.patient(ctx, out.Patient)
 		})
-	register(a, h, op(http.MethodGet, "/v1/patients/{id}", "Read a contact record", auth.ReadPatient),
+	register(a, h, sees("patient.read", op(http.MethodGet, "/v1/patients/{id}", "Read a contact record", auth.ReadPatient)),
 		func(ctx context.Context, in *PatientPath) (*patientOut, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
+			looksAt(ctx, id)
 			out, err := a.patient(ctx, id)
 			if err == nil {
 				out.Body.ID = in.ID // of somebody erased, nobody knows it but who asks
@@ -116,6 +120,10 @@ func (a *API) patients(h huma.API) {
 	a.ledger(h)
 }
 
+// oldest is how far back a birth date may lie, in years; the oldest person on record
+// reached 122.
+const oldest = 120
+
 // contact normalises what was sent, and says of every field that is not right
 // what is wrong with it.
 func (a *API) contact(in PatientIn) (intake.Contact, error) {
@@ -128,6 +136,12 @@ func (a *API) contact(in PatientIn) (intake.Contact, error) {
 		wrong = append(wrong, gateway.Mistake{Field: "time_zone", Problem: "not an IANA zone such as America/Denver"})
 	} else if _, err := time.LoadLocation(in.TimeZone); err != nil {
 		wrong = append(wrong, gateway.Mistake{Field: "time_zone", Problem: "not an IANA zone such as America/Denver"})
+	}
+	if in.State != "" && preferences.ZonesOfState(in.State) == nil {
+		wrong = append(wrong, gateway.Mistake{Field: "state", Problem: "not the two letters of a state or territory"})
+	}
+	if born, err := preferences.ParseDate(in.BirthDate); err == nil && born.In(time.UTC).Before(a.Now().AddDate(-oldest, 0, 0)) {
+		wrong = append(wrong, gateway.Mistake{Field: "birth_date", Problem: "more than 120 years ago: a placeholder, or a slip"})
 	}
 	seen := map[string]bool{}
 	for i, address := range in.Addresses {
@@ -168,10 +182,16 @@ func kindOf(name string) channels.Kind {
 }
 
 func (a *API) patient(ctx context.Context, id int64) (*patientOut, error) {
+	out, err := a.Patient(ctx, id)
+	return &patientOut{out}, err
+}
+
+// Patient tells a contact record.
+func (a *API) Patient(ctx context.Context, id int64) (PatientOut, error) {
 	gateway.TellsOf(ctx, id)
 	p, err := a.Store.Patient(ctx, id)
 	if err != nil {
-		return nil, err
+		return PatientOut{}, err
 	}
 	r := p.Record
 	out := PatientOut{
@@ -189,67 +209,17 @@ func (a *API) patient(ctx context.Context, id int64) (*patientOut, error) {
 		}
 		out.Addresses = append(out.Addresses, o)
 	}
-	return &patientOut{out}, nil
+	return out, nil
 }
 
 func stopsOf(p *gateway.Patient) []StopOut {
 	list := []StopOut{}
 	for _, ad := range p.Snapshot.Addresses {
 		for _, program := range ad.Stops.List() {
-			list = append(list, StopOut{p.Text(ad.ID), program.String()})
+			list = append(list, StopOut{Number: p.Text(ad.ID), Program: program.String()})
 		}
 	}
 	return list
-}
-
-// LedgerOut is one entry of a patient's consent ledger.
-type LedgerOut struct {
-	ID       string            `json:"id"`
-	Kind     string            `json:"kind"`
-	At       time.Time         `json:"at"`
-	Source   string            `json:"source,omitempty"`
-	Actor    string            `json:"actor,omitempty"`
-	Event    preferences.Event `json:"event"`
-	Evidence map[string]string `json:"evidence,omitempty"`
-}
-
-type ledgerOut struct {
-	Body struct {
-		Entries []LedgerOut `json:"entries"`
-		Next    string      `json:"next,omitempty"`
-	}
-}
-
-func (a *API) ledger(h huma.API) {
-	register(a, h, op(http.MethodGet, "/v1/patients/{id}/ledger", "Every consent event of a patient", auth.ReadLedger),
-		func(ctx context.Context, in *struct {
-			PatientPath
-			Page
-		}) (*ledgerOut, error) {
-			id, err := a.patientID(ctx, in.ID)
-			if err != nil {
-				return nil, err
-			}
-			after, err := cursor(in.After)
-			if err != nil {
-				return nil, err
-			}
-			events, err := a.Store.Ledger(ctx, id, after, in.Limit)
-			if err != nil {
-				return nil, err
-			}
-			out := &ledgerOut{}
-			out.Body.Entries = []LedgerOut{}
-			for _, e := range events {
-				out.Body.Entries = append(out.Body.Entries, LedgerOut{
-					ID: strconv.FormatInt(e.ID, 10), Kind: string(e.Kind), At: time.UnixMicro(e.At).UTC(), Source: string(e.Source), Actor: e.Actor, Event: e, Evidence: e.Evidence,
-				})
-			}
-			if len(events) == in.Limit {
-				out.Body.Next = strconv.FormatInt(events[len(events)-1].ID, 10)
-			}
-			return out, nil
-		})
 }
 
 func cursor(text string) (int64, error) {

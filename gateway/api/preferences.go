@@ -97,12 +97,13 @@ type AuthorizationOut struct {
 type preferencesOut struct{ Body PreferencesOut }
 
 func (a *API) preferences(h huma.API) {
-	register(a, h, op(http.MethodGet, "/v1/patients/{id}/preferences", "What is in force", auth.ReadPatient),
+	register(a, h, sees("preferences.read", op(http.MethodGet, "/v1/patients/{id}/preferences", "What is in force", auth.ReadPatient)),
 		func(ctx context.Context, in *PatientPath) (*preferencesOut, error) {
 			id, err := a.patientID(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
+			looksAt(ctx, id)
 			return a.preferencesOf(ctx, id)
 		})
 	register(a, h, op(http.MethodPost, "/v1/patients/{id}/preferences", "Record what a patient said", auth.WritePatient),
@@ -179,9 +180,15 @@ func evidence(in map[string]any) map[string]string {
 const spamReport = "spam_report"
 
 func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, error) {
+	out, err := a.Preferences(ctx, id)
+	return &preferencesOut{out}, err
+}
+
+// Preferences tells what a patient said, as it is in force.
+func (a *API) Preferences(ctx context.Context, id int64) (PreferencesOut, error) {
 	p, err := a.Store.Patient(ctx, id)
 	if err != nil {
-		return nil, err
+		return PreferencesOut{}, err
 	}
 	s := p.Snapshot
 	out := PreferencesOut{
@@ -190,14 +197,7 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 		UnencryptedOK: s.UnencryptedOK,
 	}
 	for _, c := range s.Choices {
-		o := ChoiceOut{Topic: c.Topic, Channel: "all", Choice: "opt_out", Consent: c.Consent.String(), SaidAt: time.UnixMicro(c.At).UTC()}
-		if c.Channel != 0 {
-			o.Channel = c.Channel.String()
-		}
-		if c.In {
-			o.Choice = "opt_in"
-		}
-		out.Choices = append(out.Choices, o)
+		out.Choices = append(out.Choices, choiceOf(c))
 	}
 	for i := range s.Addresses {
 		if ad := &s.Addresses[i]; ad.OptedOut != 0 && s.Has(ad) {
@@ -207,11 +207,8 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 			})
 		}
 	}
-	if c := s.Confidential; c != nil {
-		out.Confidential = &ConfidentialOut{Only: []WayIn{}, Discreet: c.Discreet, Hold: c.Hold}
-		for _, pair := range c.Only {
-			out.Confidential.Only = append(out.Confidential.Only, WayIn{pair.Channel.String(), p.Text(pair.Address)})
-		}
+	if s.Confidential != nil {
+		out.Confidential = confidentialOf(s.Confidential, p)
 	}
 	for _, r := range s.Restrictions {
 		out.Restrictions = append(out.Restrictions, RestrictionOut{strconv.FormatInt(r.ID, 10), r.Category, r.Purpose})
@@ -219,5 +216,24 @@ func (a *API) preferencesOf(ctx context.Context, id int64) (*preferencesOut, err
 	for _, r := range s.Authorizations {
 		out.Authorizations = append(out.Authorizations, AuthorizationOut{strconv.FormatInt(r.ID, 10), r.Category, r.SignedOn.String(), r.ExpiresOn.String()})
 	}
-	return &preferencesOut{out}, nil
+	return out, nil
+}
+
+func choiceOf(c preferences.Choice) ChoiceOut {
+	o := ChoiceOut{Topic: c.Topic, Channel: "all", Choice: "opt_out", Consent: c.Consent.String(), SaidAt: time.UnixMicro(c.At).UTC()}
+	if c.Channel != 0 {
+		o.Channel = c.Channel.String()
+	}
+	if c.In {
+		o.Choice = "opt_in"
+	}
+	return o
+}
+
+func confidentialOf(c *preferences.Confidential, p *gateway.Patient) *ConfidentialOut {
+	o := &ConfidentialOut{Only: []WayIn{}, Discreet: c.Discreet, Hold: c.Hold}
+	for _, pair := range c.Only {
+		o.Only = append(o.Only, WayIn{pair.Channel.String(), p.Text(pair.Address)})
+	}
+	return o
 }

@@ -47,27 +47,45 @@ var codes = map[int]string{
 }
 
 // newProblem replaces huma's error document: that one repeats the values sent,
-// which may be personal data.
-func newProblem(status int, detail string, errs ...error) huma.StatusError {
-	code, ok := codes[status]
-	if !ok {
-		code = "internal"
-	}
-	p := problem(status, code, detail)
+// which may be personal data. Only places that the description knows are named.
+func (n names) newProblem(status int, detail string, errs ...error) huma.StatusError {
+	p := fault(status, detail)
 	if status >= http.StatusInternalServerError {
-		p.Detail = "Something went wrong here. Nothing is known to have changed; try again, and tell the operator when it happens again."
+		return p
+	}
+	if status == http.StatusUnsupportedMediaType || status == http.StatusNotAcceptable {
+		p.Detail = "Send and take application/json."
 		return p
 	}
 	for _, err := range errs {
 		var d *huma.ErrorDetail
-		if errors.As(err, &d) {
-			if strings.HasPrefix(d.Message, "invalid character") || strings.HasPrefix(d.Message, "unexpected end of JSON") {
-				return problem(http.StatusBadRequest, "bad_request", "The body is not JSON.") // the parser's own words repeat what was sent
-			}
-			p.Errors = append(p.Errors, Field{Location: d.Location, Message: d.Message})
+		if !errors.As(err, &d) {
+			continue
 		}
+		said, place, _ := strings.Cut(d.Message, " at body")
+		switch {
+		case d.Message == saidNotJSON || d.Message == saidTwice:
+			return problem(http.StatusBadRequest, "bad_request", d.Message)
+		case said == saidWrongType:
+			p = problem(http.StatusUnprocessableEntity, "invalid", "A field has the wrong type; nothing was changed. Times are RFC 3339.")
+			p.Errors = []Field{{Location: n.cut("body" + place), Message: said}}
+			return p
+		}
+		p.Errors = append(p.Errors, Field{Location: n.cut(d.Location), Message: d.Message})
 	}
 	return p
+}
+
+// fault is a problem document for a status alone.
+func fault(status int, detail string) *Problem {
+	code, ok := codes[status]
+	if !ok {
+		code = "internal"
+	}
+	if status >= http.StatusInternalServerError {
+		detail = "Something went wrong here. Nothing is known to have changed; try again, and tell the operator when it happens again."
+	}
+	return problem(status, code, detail)
 }
 
 // failure is the one table that turns what went wrong inside into what is told
@@ -99,7 +117,7 @@ func failure(err error) error {
 	case errors.Is(err, context.Canceled):
 		return problem(http.StatusRequestTimeout, "timeout", "The call was given up before it was answered.")
 	}
-	return &unknown{cause: err, Problem: newProblem(http.StatusInternalServerError, "").(*Problem)}
+	return &unknown{cause: err, Problem: fault(http.StatusInternalServerError, "")}
 }
 
 func answerErased() *Problem {

@@ -5,16 +5,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/auth"
-	"harmonize.care/heed/templates"
 )
 
 // TaskOut is work for a person.
@@ -44,15 +41,19 @@ type taskList struct {
 type taskOut struct{ Body TaskOut }
 
 func (a *API) tasks(h huma.API) {
-	register(a, h, op(http.MethodGet, "/v1/tasks", "The staff's worklist", auth.WorkTasks),
+	register(a, h, sees("tasks.read", op(http.MethodGet, "/v1/tasks", "The staff's worklist: a crisis first, then what is due first", auth.WorkTasks)),
 		func(ctx context.Context, in *struct {
 			Page
 			Kind    string `query:"kind" maxLength:"40"`
 			Patient string `query:"patient" maxLength:"128"`
 			Done    bool   `query:"done"`
 		}) (*taskList, error) {
-			f := gateway.TaskFilter{Kind: gateway.TaskKind(in.Kind), Done: in.Done, Limit: in.Limit}
+			f := gateway.TaskFilter{Done: in.Done, Limit: in.Limit}
 			var err error
+			if f.Kind, err = gateway.ParseTaskKind(in.Kind); err != nil {
+				return nil, problem(http.StatusUnprocessableEntity, "invalid", err.Error()+".")
+			}
+			looks(ctx, "tasks")
 			if f.After, err = cursor(in.After); err != nil {
 				return nil, err
 			}
@@ -67,7 +68,7 @@ func (a *API) tasks(h huma.API) {
 		func(ctx context.Context, in *struct {
 			MessagePath
 			Body struct {
-				Outcome string `json:"outcome" minLength:"1" maxLength:"2000"`
+				Outcome string `json:"outcome" minLength:"1" maxLength:"2000" lines:"free"`
 			}
 		}) (*taskOut, error) {
 			id, err := in.id()
@@ -85,11 +86,17 @@ func (a *API) tasks(h huma.API) {
 				out, err := a.task(ctx, found[0])
 				return &taskOut{out}, err
 			}
+			if !found[0].DoneAt.IsZero() {
+				return nil, doneAlready()
+			}
 			now := a.Now()
 			kept, err := a.Store.Commit(ctx, gateway.Change{
 				At: now, Actor: caller(ctx).Name, Key: gateway.KeyOf(ctx), Done: []gateway.TaskDone{{ID: id, Outcome: in.Body.Outcome}},
 				Audit: []gateway.Audit{{Verb: "task.done", Object: "task:" + in.ID}},
 			})
+			if errors.Is(err, gateway.ErrStale) {
+				return nil, doneAlready()
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -102,24 +109,37 @@ func (a *API) tasks(h huma.API) {
 		})
 }
 
+func doneAlready() error {
+	return problem(http.StatusConflict, "already_done", "This task is done already; its first outcome stands. GET /v1/tasks?done=true shows it.")
+}
+
 func (a *API) taskPage(ctx context.Context, f gateway.TaskFilter) (*taskList, error) {
+	out := &taskList{}
+	var err error
+	if out.Body.Tasks, err = a.Tasks(ctx, f); err != nil {
+		return nil, err
+	}
+	if n := len(out.Body.Tasks); n == f.Limit {
+		out.Body.Next = out.Body.Tasks[n-1].ID
+	}
+	return out, nil
+}
+
+// Tasks tells a list of tasks.
+func (a *API) Tasks(ctx context.Context, f gateway.TaskFilter) ([]TaskOut, error) {
 	found, err := a.Store.Tasks(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	out := &taskList{}
-	out.Body.Tasks = []TaskOut{}
+	list := []TaskOut{}
 	for _, t := range found {
 		row, err := a.task(ctx, t)
 		if err != nil {
 			return nil, err
 		}
-		out.Body.Tasks = append(out.Body.Tasks, row)
+		list = append(list, row)
 	}
-	if len(found) == f.Limit {
-		out.Body.Next = strconv.FormatInt(found[len(found)-1].ID, 10)
-	}
-	return out, nil
+	return list, nil
 }
 
 func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
@@ -139,84 +159,8 @@ func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
 		}
 		if p != nil {
 			out.Patient = p.Ref
+			alsoShows(ctx, t.Patient)
 		}
 	}
 	return out, nil
-}
-
-// TemplateOut is one template.
-type TemplateOut struct {
-	Name      string   `json:"name"`
-	Category  string   `json:"category"`
-	Version   int      `json:"version"`
-	Content   string   `json:"content"`
-	Variables []string `json:"variables"`
-}
-
-// PreviewOut is a rendered text.
-type PreviewOut struct {
-	Subject  string `json:"subject,omitempty"`
-	Text     string `json:"text"`
-	HTML     string `json:"html,omitempty"`
-	Encoding string `json:"encoding,omitempty"`
-	Segments int    `json:"segments,omitempty" doc:"Each is billed by itself."`
-	Warning  string `json:"warning,omitempty"`
-}
-
-func (a *API) templates(h huma.API) {
-	type templateList struct {
-		Body struct {
-			Templates []TemplateOut `json:"templates"`
-		}
-	}
-	register(a, h, op(http.MethodGet, "/v1/templates", "Texts and their variables", auth.ReadTemplate),
-		func(context.Context, *struct{}) (*templateList, error) {
-			out := &templateList{}
-			for _, name := range a.Templates.Names() {
-				t, _ := a.Templates.Get(name)
-				row := TemplateOut{Name: t.Name, Category: t.Category, Version: t.Version, Content: t.Content, Variables: []string{}}
-				for _, v := range t.Variables {
-					row.Variables = append(row.Variables, v.Name)
-				}
-				out.Body.Templates = append(out.Body.Templates, row)
-			}
-			return out, nil
-		})
-	register(a, h, op(http.MethodPost, "/v1/templates/{name}/preview", "A text as it would go out", auth.ReadTemplate),
-		func(_ context.Context, in *struct {
-			Name string `path:"name" maxLength:"64"`
-			Body struct {
-				Channel   string            `json:"channel" enum:"sms,voice,email"`
-				Locale    string            `json:"locale,omitempty" maxLength:"35"`
-				Content   string            `json:"content,omitempty" enum:"full,secure_link,call_back"`
-				Discreet  bool              `json:"discreet,omitempty"`
-				Variables map[string]string `json:"variables,omitempty"`
-			}
-		}) (*struct{ Body PreviewOut }, error) {
-			t, ok := a.Templates.Get(in.Name)
-			if !ok {
-				return nil, gateway.ErrNotFound
-			}
-			b := in.Body
-			ch, _ := channels.ParseChannel(b.Channel)
-			form := templates.Form(max(0, slices.Index([]string{"full", "secure_link", "call_back"}, b.Content)))
-			if err := t.Check(b.Variables); err != nil {
-				return nil, gateway.Wrong("variables", err.Error())
-			}
-			text, err := t.Render(templates.Request{
-				Channel: ch, Form: form, Discreet: b.Discreet, Locale: b.Locale, Vars: b.Variables, Identity: a.Identity,
-				Links: templates.SampleLinks(),
-			})
-			if err != nil {
-				return nil, gateway.Wrong("variables", err.Error())
-			}
-			out := PreviewOut{Subject: text.Subject, Text: text.Text, HTML: text.HTML}
-			if ch == channels.SMS {
-				out.Encoding, out.Segments = text.Segments.Encoding, text.Segments.Count
-				if out.Encoding == "UCS-2" {
-					out.Warning = "A character outside GSM-7 makes each segment 70 characters instead of 160."
-				}
-			}
-			return &struct{ Body PreviewOut }{out}, nil
-		})
 }

@@ -31,7 +31,7 @@ func (a *API) webhooks(mux *http.ServeMux) {
 			}
 			if err := a.take(r, hook.Source, heard); err != nil {
 				a.Log.Error("webhook failed", "source", hook.Source, "error", err)
-				writeProblem(w, newProblem(http.StatusInternalServerError, "").(*Problem))
+				writeProblem(w, fault(http.StatusInternalServerError, ""))
 				return
 			}
 			w.Header().Set("Content-Type", "text/xml")

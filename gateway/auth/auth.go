@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"slices"
+	"strings"
 )
 
 // Role is what a caller is.
@@ -57,8 +58,30 @@ func (r Role) May(p Permission) bool {
 
 // Caller is who is calling.
 type Caller struct {
+	ID   string // which key it is: nobody else's, whatever its name
 	Name string // the key's name: stands in the audit log and the ledger
 	Role Role
+}
+
+// Bootstrap is the name of the settings' own key.
+const Bootstrap = "admin"
+
+// reserved are the names of those who are no key: the ledger and the audit log would
+// take one for the other.
+var reserved = []string{Bootstrap, "heed", "patient", "twilio", "sendgrid", "smtp", "sandbox", "import", "cli"}
+
+// NameProblem says why a key may not have this name, or "". Names stand in the audit
+// log for good, so they are plain.
+func NameProblem(name string) string {
+	switch {
+	case name == "" || len(name) > 64:
+		return "give a name of at most 64 characters"
+	case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
+		return "write it in small letters, digits, and - _ ."
+	case slices.Contains(reserved, name):
+		return "this name is taken by Heed itself: " + strings.Join(reserved, ", ")
+	}
+	return ""
 }
 
 // Hash is how a key is kept: SHA-256 is enough for keys of 256 random bits.

@@ -152,7 +152,7 @@ func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, cat 
 		m.Due = later(now, d.Policy.ScheduleAt(k.Snapshot, q))
 		q.SendAt = m.Due
 	}
-	return m, Accepted{patient: patient, ID: m.ID, Due: m.Due, Decision: Answer{d.Policy.Decide(k.Snapshot, q), k.from}}, nil
+	return m, Accepted{patient: patient, ID: m.ID, Due: m.Due, Decision: Answer{Decision: d.Policy.Decide(k.Snapshot, q), FactsFrom: k.from}}, nil
 }
 
 func queueOf(m *gateway.Message, now time.Time) gateway.Queue {

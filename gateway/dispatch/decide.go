@@ -28,6 +28,9 @@ type Ask struct {
 type Answer struct {
 	policy.Decision
 	FactsFrom string
+	// MovedTo is when a message with this send_at would be scheduled instead: earlier,
+	// rather than too late. Only of a dry run; zero: at its time.
+	MovedTo time.Time
 }
 
 // Record is a decision with the question it answers, as kept for replay.
@@ -69,7 +72,14 @@ func (d *Dispatcher) DryRun(ctx context.Context, a Ask) (Answer, error) {
 	if q.Usage, err = d.Store.Usage(ctx, a.Patient); err != nil {
 		return Answer{}, err
 	}
-	return Answer{Decision: d.Policy.Decide(k[a.Patient].Snapshot, q), FactsFrom: "database"}, nil
+	s := k[a.Patient].Snapshot
+	answer := Answer{Decision: d.Policy.Decide(s, q), FactsFrom: "database"}
+	if q.SendAt.After(q.Now) {
+		if at := d.Policy.ScheduleAt(s, q); at.Before(q.SendAt) {
+			answer.MovedTo = at
+		}
+	}
+	return answer, nil
 }
 
 // question puts what a message asks to the policy, as of now.

@@ -115,6 +115,9 @@ func (a *appointments) line(row int, fields []string) (*appointment, field, stri
 	if name, bad := tooLong(&a.layout, fields, ""); bad {
 		return nil, "", fmt.Sprintf("%s is longer than %d bytes", name, maxField)
 	}
+	if name, problem := notText(&a.layout, fields); problem != "" {
+		return nil, "", name + " " + problem
+	}
 	one := &appointment{id: get(fieldID), patient: get(fieldPatient)}
 	if problem := idProblem(one.id); problem != "" {
 		return nil, fieldID, problem
@@ -136,7 +139,7 @@ func (a *appointments) line(row int, fields []string) (*appointment, field, stri
 	if one.start.After(a.now.AddDate(farthest, 0, 0)) {
 		return nil, fieldStart, fmt.Sprintf("more than %d years ahead: a slip", farthest)
 	}
-	one.status = printable(get(fieldStatus))
+	one.status = get(fieldStatus)
 	status := squeeze(one.status)
 	one.takesPlace = slices.Contains(takesPlace, status)
 	if !one.takesPlace && !slices.Contains(doesNot, status) {

@@ -1,11 +1,12 @@
 package imports
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
+	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/preferences"
 )
 
@@ -17,6 +18,17 @@ func tooLong(l *layout, fields []string, except field) (name string, bad bool) {
 		}
 	}
 	return "", false
+}
+
+// notText finds a known column that holds what no text may; a note on confidential
+// communication may go on over several lines.
+func notText(l *layout, fields []string) (name, problem string) {
+	for _, f := range slices.Sorted(maps.Keys(l.at)) {
+		if problem := gateway.TextProblem(l.get(fields, f), f == fieldNote); problem != "" {
+			return l.name(f), problem
+		}
+	}
+	return "", ""
 }
 
 // patientLine is one line while it is read into its patient. Of two lines the later
@@ -41,8 +53,8 @@ func (l *patientLine) readRecord() {
 			*to = value
 		}
 	}
-	set(&r.GivenName, printable(l.layout.get(l.fields, fieldGiven)))
-	set(&r.FamilyName, printable(l.layout.get(l.fields, fieldFamily)))
+	set(&r.GivenName, l.layout.get(l.fields, fieldGiven))
+	set(&r.FamilyName, l.layout.get(l.fields, fieldFamily))
 	l.readBirthDate()
 	name, ok := locale(l.value(fieldLanguage))
 	set(&r.Locale, name)
@@ -71,16 +83,6 @@ func (l *patientLine) readRecord() {
 	if !ok {
 		l.note(fieldDeceased, "neither a day up to today nor yes or no: taken as deceased")
 	}
-}
-
-// printable drops what a terminal would take for a command.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1
-		}
-		return r
-	}, text)
 }
 
 func (l *patientLine) readBirthDate() {

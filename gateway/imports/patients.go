@@ -152,6 +152,10 @@ func (p *patients) read(row int, rec record) {
 		p.report.reject(row, name, fmt.Sprintf("longer than %d bytes", maxField))
 		return
 	}
+	if name, problem := notText(&p.layout, rec.fields); problem != "" {
+		p.report.reject(row, name, problem)
+		return
+	}
 	id := p.layout.get(rec.fields, fieldID)
 	if problem := idProblem(id); problem != "" {
 		p.report.reject(row, p.layout.name(fieldID), problem)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/preferences"
 )
 
@@ -127,8 +128,8 @@ func idProblem(id string) string {
 		return "missing: nothing says whose line this is"
 	case len(id) > maxID:
 		return "longer than " + strconv.Itoa(maxID) + " bytes"
-	case strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "holds a control character"
+	case gateway.TextProblem(id, false) != "":
+		return gateway.TextProblem(id, false)
 	}
 	if number, _, ok := strings.Cut(strings.ToUpper(id), "E+"); ok && number != "" && strings.Trim(id, "0123456789.eE+") == "" {
 		return errRewritten.Error()

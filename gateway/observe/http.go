@@ -35,10 +35,11 @@ func (m *Metrics) Handler(next http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-// route is the pattern that served a request: never its path.
+// route is the pattern that served a request: never its path, nor a word of the
+// caller's, or anybody could make as many series as they like.
 func route(r *http.Request) string {
-	if r.Pattern == "" {
-		return r.Method + " unmatched"
+	if r.Pattern == "" || r.Pattern == "/" {
+		return "unmatched"
 	}
 	return r.Pattern
 }

@@ -21,8 +21,8 @@ type APIKey struct {
 // that is unknown or revoked.
 func (d *DB) CallerByKey(ctx context.Context, hash []byte) (auth.Caller, error) {
 	var c auth.Caller
-	row := d.read.QueryRowContext(ctx, "SELECT name, role FROM api_keys WHERE hash = $1 AND revoked_at IS NULL", hex.EncodeToString(hash))
-	return c, found(row.Scan(&c.Name, &c.Role))
+	row := d.read.QueryRowContext(ctx, "SELECT hash, name, role FROM api_keys WHERE hash = $1 AND revoked_at IS NULL", hex.EncodeToString(hash))
+	return c, found(row.Scan(&c.ID, &c.Name, &c.Role))
 }
 
 // AddAPIKey keeps the hash of a new key. gateway.ErrConflict when the name is taken.

@@ -239,10 +239,13 @@ func (d *DB) patientKey(ctx context.Context, patient int64) (cipher.AEAD, error)
 	return d.keys.dataKey(wrapped)
 }
 
-// Tasks lists tasks, by id upwards.
+// worklist is the order of tasks: a crisis first, then what is due first.
+const worklist = "(CASE t.kind WHEN 'crisis' THEN 0 ELSE 1 END), t.due_at, t.id"
+
+// Tasks lists tasks in the worklist's order.
 func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, error) {
-	args := []any{f.After}
-	where := []string{"t.id > $1"}
+	var args []any
+	where := []string{"true"}
 	add := func(condition string, value any) {
 		args = append(args, value)
 		where = append(where, fmt.Sprintf(condition, len(args)))
@@ -261,9 +264,12 @@ func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, e
 	if f.Patient != 0 {
 		add("t.patient = $%d", f.Patient)
 	}
+	if f.After != 0 { // a task never moves in the order, done or not
+		add("("+worklist+") > (SELECT "+worklist+" FROM tasks t WHERE id = $%d)", f.After)
+	}
 	args = append(args, f.Limit)
 	list, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT t.id, t.kind, COALESCE(t.patient, 0), COALESCE(t.message, 0), t.created_at, t.due_at, COALESCE(t.done_at, 0), t.sealed, p.data_key
-		FROM tasks t LEFT JOIN patients p ON p.id = t.patient WHERE %s ORDER BY t.id LIMIT $%d`, strings.Join(where, " AND "), len(args)), args...)
+		FROM tasks t LEFT JOIN patients p ON p.id = t.patient WHERE %s ORDER BY %s LIMIT $%d`, strings.Join(where, " AND "), worklist, len(args)), args...)
 	if err != nil {
 		return nil, err
 	}

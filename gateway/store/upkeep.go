@@ -78,6 +78,12 @@ func (d *DB) SetMark(ctx context.Context, name string, at time.Time) error {
 	return err
 }
 
+// ResetMark keeps a moment that may also move back; zero: there is none.
+func (d *DB) ResetMark(ctx context.Context, name string, at time.Time) error {
+	_, err := d.write.ExecContext(ctx, "INSERT INTO marks (name, at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET at = excluded.at", name, micros(at))
+	return err
+}
+
 // KeepPolicy keeps a policy that is in force, so that its decisions can be replayed
 // after it is gone.
 func (d *DB) KeepPolicy(ctx context.Context, version string, body []byte) error {

@@ -3,11 +3,14 @@ package events_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -97,12 +100,17 @@ type post struct {
 
 func open(t *testing.T, path string) *post {
 	t.Helper()
+	return openURL(t, "sqlite:"+path)
+}
+
+func openURL(t *testing.T, url string) *post {
+	t.Helper()
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
 	p := &post{t: t, clock: &clock{}}
 	p.ids = &gateway.IDs{Now: p.clock.now, Rand: rand.Uint64}
 	bell := jobs.NewBell()
 	var err error
-	if p.db, err = store.Open(ctx, store.Options{URL: "sqlite:" + path, Secret: []byte(strings.Repeat("s", 32)), Now: p.clock.now, NewID: p.ids.New, Woken: bell.Ring}); err != nil {
+	if p.db, err = store.Open(ctx, store.Options{URL: url, Secret: []byte(strings.Repeat("s", 32)), Now: p.clock.now, NewID: p.ids.New, Woken: bell.Ring}); err != nil {
 		t.Fatal(err)
 	}
 	sender := events.New(p.db, events.Guard{Loopback: true}, p.clock.now, time.Now, "test")
@@ -386,4 +394,44 @@ func TestWhatStopsInTheMiddleIsTriedAgain(t *testing.T) {
 	again.clock.add(2 * time.Minute)
 	again.is(endpoint, gateway.DeliveryDelivered, 1)
 	r.verified(t)
+}
+
+func TestTwoReplicasTellEachEventOnce(t *testing.T) {
+	server := os.Getenv("HEED_TEST_POSTGRES_URL")
+	if server == "" {
+		t.Skip("HEED_TEST_POSTGRES_URL is not set; `make test` starts a server and sets it")
+	}
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	name := fmt.Sprintf("heed_test_%x", rand.Uint64())
+	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	one, two, r := openURL(t, u.String()), openURL(t, u.String()), newReceiver(t)
+	endpoint := one.endpoint(r)
+	const events = 60
+	for i := range events {
+		[]*post{one, two}[i%2].happens()
+	}
+	one.eventually("all are delivered", func() bool {
+		done := 0
+		for _, d := range one.deliveries(endpoint) {
+			if d.Status == gateway.DeliveryDelivered {
+				done++
+			}
+		}
+		return done == events
+	})
+	r.verified(t)
+	if n := r.calls(); n != events {
+		t.Errorf("%d calls for %d events", n, events)
+	}
 }

@@ -9,9 +9,10 @@ import (
 )
 
 // delivery is the argument of a job that makes one try of an outgoing event: an id,
-// and nothing of anybody.
+// and nothing of anybody. The id travels as text: as a number it
+// loses its last digits on the way to PostgreSQL, where it is read as a float.
 type delivery struct {
-	ID int64 `json:"id"`
+	ID int64 `json:"id,string"`
 }
 
 func (delivery) Kind() string { return "delivery" }

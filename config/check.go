@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -35,6 +36,7 @@ func check(c *Config, add func(key, problem string)) {
 	k.checkProviders()
 	k.checkKeys()
 	k.checkTimes()
+	k.checkEvents()
 }
 
 // unless adds a mistake where something does not hold.
@@ -257,4 +259,12 @@ func (c *Config) CheckPrograms(used []channels.Program) error {
 		return nil
 	}
 	return m
+}
+
+func (k checker) checkEvents() {
+	k.unless(len(k.Events.Networks) <= 50, "events.networks", "must be at most 50: each is looked at on every call")
+	for i, network := range k.Events.Networks {
+		_, err := netip.ParsePrefix(network)
+		k.unless(err == nil, fmt.Sprintf("events.networks[%d]", i), "must be a network of your own that endpoints may stand in, such as 10.20.0.0/16")
+	}
 }

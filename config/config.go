@@ -28,6 +28,7 @@ type Config struct {
 	Sending   Sending
 	Policy    Policy
 	Retention Retention
+	Events    Events
 }
 
 // HTTP is where the gateway answers.
@@ -136,4 +137,9 @@ type Policy struct {
 type Retention struct {
 	LedgerYears int
 	ContentDays int
+}
+
+// Events are the outgoing ones.
+type Events struct {
+	Networks []string // private networks that endpoints may stand in: 10.20.0.0/16
 }

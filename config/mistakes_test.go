@@ -142,6 +142,7 @@ func TestMistakes(t *testing.T) {
 		{"retention.ledger_years=6.5", "retention.ledger_years"},
 		{"retention.content_days=0", "retention.content_days"},
 		{"retention.content_days=36501", "retention.content_days"},
+		{"events.networks=10.0.0.1", "events.networks[0]"},
 		{"database.ulr=x", "database.ulr"},
 		{"sending.lease=1h | practice.time_zone=Moon | redis.url=x | keys.secret=x | unknown=x", "unknown redis.url practice.time_zone keys.secret sending.lease"},
 	} {

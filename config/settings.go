@@ -87,6 +87,7 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "policy.file", at: &c.Policy.File},
 		{key: "retention.ledger_years", at: &c.Retention.LedgerYears, def: 6},
 		{key: "retention.content_days", at: &c.Retention.ContentDays, def: 30},
+		{key: "events.networks", at: &c.Events.Networks},
 	}...)
 }
 

@@ -252,7 +252,8 @@ const (
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
-	TaskCrisis, TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskWrongNumber, TaskRevocation, TaskReply, TaskMinor, TaskConfidential,
+	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
+	TaskMinor, TaskConfidential,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.

@@ -301,6 +301,7 @@ func TestDescriptionNamesEveryContractCall(t *testing.T) {
 		"GET /v1/patients/{}/ledger", "GET /v1/patients/{}/messages", "POST /v1/stops", "GET /v1/stops", "POST /v1/stops/lift", "POST /v1/decisions",
 		"POST /v1/messages", "GET /v1/messages", "GET /v1/messages/{}", "PATCH /v1/messages/{}", "DELETE /v1/messages/{}", "DELETE /v1/messages",
 		"GET /v1/tasks", "POST /v1/tasks/{}/done", "GET /v1/templates", "POST /v1/templates/{}/preview", "GET /v1/audit",
+		"GET /v1/webhooks", "POST /v1/webhooks",
 	} {
 		if !have[want] {
 			t.Errorf("%s is not described", want)

@@ -48,6 +48,7 @@ type house struct {
 	dispatcher *dispatch.Dispatcher
 	links      *link.Links
 	bell       *jobs.Bell
+	happened   *jobs.Bell // something happened that others asked to be told of
 	carriers   carriers
 	clock      *sandbox.Clock    // nil in live mode
 	signing    *ecdsa.PrivateKey // what the sandbox signs its mail events with; nil in live mode
@@ -62,7 +63,7 @@ const (
 // openHouse puts the gateway together. base is where the sandbox answers, "" when
 // nothing is sent by this process. ready says why nothing may be claimed, or nil.
 func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base string, ready func() error) (_ *house, err error) {
-	h := &house{cfg: cfg, log: log, hostClock: time.Now, now: time.Now, templates: templates.Builtin(), bell: jobs.NewBell()}
+	h := &house{cfg: cfg, log: log, hostClock: time.Now, now: time.Now, templates: templates.Builtin(), bell: jobs.NewBell(), happened: jobs.NewBell()}
 	if cfg.Providers.Mode == config.Sandbox {
 		h.clock = sandbox.NewClock(time.Now)
 		h.now = h.clock.Now
@@ -84,7 +85,7 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 	if h.carriers, err = openCarriers(cfg, base); err != nil {
 		return nil, err
 	}
-	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New}); err != nil {
+	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New, Woken: h.happened.Ring}); err != nil {
 		return nil, err
 	}
 	if err := h.furnish(ctx, secret, ready); err != nil {

@@ -17,6 +17,7 @@ import (
 	"harmonize.care/heed/config"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/api"
+	"harmonize.care/heed/gateway/events"
 	"harmonize.care/heed/gateway/jobs"
 	"harmonize.care/heed/gateway/observe"
 	"harmonize.care/heed/gateway/store"
@@ -84,7 +85,7 @@ func (s *server) run(ctx context.Context, ready func(*server) error) error {
 	s.db.Listen(s.fence.Revoke)
 	var loops sync.WaitGroup
 	loops.Go(func() { s.vigil.watch(work, s.look) })
-	for _, loop := range s.loops() {
+	for _, loop := range append(s.loops(), s.relay(river)) {
 		loops.Go(func() { loop.Run(work) })
 	}
 	if err := river.Start(work); err != nil {
@@ -164,6 +165,7 @@ func (s *server) api() *api.API {
 	a := s.view()
 	a.AdminKey, a.PublicURL, a.Version = s.cfg.Auth.AdminKey, strings.TrimSuffix(s.cfg.HTTP.PublicURL, "/"), version()
 	a.Ready = func(context.Context) error { return s.ready() }
+	a.Outgoing = api.Outgoing{Endpoints: s.db, NewSecret: events.NewSecret}
 	a.Webhooks = map[string]api.Webhook{
 		"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
@@ -212,16 +214,19 @@ var (
 
 func (s *server) openJobs(ctx context.Context) (*jobs.River, error) {
 	writer, postgres := s.db.SQL()
-	o := jobs.Options{DB: writer, Postgres: postgres, Log: quiet(s.log), Jobs: []jobs.Job{
+	o := jobs.Options{DB: writer, Postgres: postgres, Log: quiet(s.log), Deliver: s.deliver(), Jobs: []jobs.Job{
 		{Name: "seal", Every: 30 * time.Second, Do: func(ctx context.Context) error { _, err := s.db.Seal(ctx, false); return err }},
 		{Name: "seal everything", Every: 24 * time.Hour, Do: func(ctx context.Context) error { _, err := s.db.Seal(ctx, true); return err }},
 		{Name: "forget", Every: time.Hour, Do: func(ctx context.Context) error {
-			_, err := s.db.Forget(ctx, store.Retention{Content: days(s.cfg.Retention.ContentDays), Answers: keepAnswers, Seen: keepSeen})
+			_, err := s.db.Forget(ctx, store.Retention{Content: days(s.cfg.Retention.ContentDays), Answers: keepAnswers, Seen: keepSeen, Events: keepEvents, Dead: keepDead})
 			return err
 		}},
 		{Name: "inbox", Every: 3 * time.Minute, Do: s.fetchMissed},
 	}}
 	if err := jobs.Migrate(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := s.db.TakeBack(ctx); err != nil {
 		return nil, err
 	}
 	return jobs.New(ctx, o)

@@ -51,6 +51,8 @@ type API struct {
 	ParseMailbox func(string) (string, error)
 	// Webhooks reads each provider's calls, by the path they come to.
 	Webhooks map[string]Webhook
+	// Outgoing keeps the endpoints of outgoing events.
+	Outgoing Outgoing
 	// Ready says why the gateway cannot work now, or nil.
 	Ready func(context.Context) error
 
@@ -88,6 +90,7 @@ func (a *API) Handler() http.Handler {
 	a.tasks(h)
 	a.templates(h)
 	a.audit(h)
+	a.outgoing(h)
 	a.webhooks(mux)
 	a.health(mux)
 	describeHealth(h.OpenAPI())

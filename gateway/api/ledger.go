@@ -25,12 +25,12 @@ type LedgerOut struct {
 	Source   string            `json:"source,omitempty"`
 	Actor    string            `json:"actor,omitempty"`
 	Said     string            `json:"said" doc:"What was said, in words."`
-	Event    EventOut          `json:"event"`
+	Event    LedgerEventOut    `json:"event"`
 	Evidence map[string]string `json:"evidence,omitempty"`
 }
 
-// EventOut is what an entry says. A field that its kind does not name is absent.
-type EventOut struct {
+// LedgerEventOut is what an entry says. A field that its kind does not name is absent.
+type LedgerEventOut struct {
 	Number        string            `json:"number,omitempty" doc:"Of what was said of a number, which binds everybody who has it."`
 	Programs      []string          `json:"programs,omitempty"`
 	Text          string            `json:"text,omitempty" doc:"A text, word for word: only while nobody but this patient has ever had the number."`
@@ -193,9 +193,9 @@ func (v *ledgerView) entry(r *gateway.HistoryRow) (LedgerOut, bool) {
 	return out, true
 }
 
-func (v *ledgerView) event(r *gateway.HistoryRow) EventOut {
+func (v *ledgerView) event(r *gateway.HistoryRow) LedgerEventOut {
 	e := &r.Event
-	out := EventOut{Number: r.Number, Consent: e.Consent.String(), Note: e.Note}
+	out := LedgerEventOut{Number: r.Number, Consent: e.Consent.String(), Note: e.Note}
 	for _, p := range e.Programs.List() {
 		out.Programs = append(out.Programs, p.String())
 	}
@@ -242,7 +242,7 @@ func (v *ledgerView) contact(c *preferences.Contact) *ContactOut {
 }
 
 // inWords tells an event in a sentence.
-func inWords(kind preferences.EventKind, e *EventOut) string {
+func inWords(kind preferences.EventKind, e *LedgerEventOut) string {
 	switch kind {
 	case preferences.NumberStopped:
 		return "Stopped " + strings.Join(e.Programs, ", ") + " at " + e.Number + "."
@@ -277,7 +277,7 @@ func inWords(kind preferences.EventKind, e *EventOut) string {
 }
 
 // detailInWords tells the events that have a detail; of an erased patient it is gone.
-func detailInWords(kind preferences.EventKind, e *EventOut) string {
+func detailInWords(kind preferences.EventKind, e *LedgerEventOut) string {
 	switch {
 	case e.Choice != nil && e.Choice.Choice == "opt_in":
 		return "Opted in to " + e.Choice.Topic + " on " + e.Choice.Channel + " (" + e.Choice.Consent + ")."

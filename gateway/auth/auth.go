@@ -42,6 +42,8 @@ const (
 	ReadTemplate Permission = "template.read"
 	ReadAudit    Permission = "audit.read"
 	ManageKeys   Permission = "key.manage"
+
+	ManageWebhooks Permission = "webhook.manage" // an endpoint hears of everybody: admin alone
 )
 
 var allowed = map[Role][]Permission{

@@ -36,6 +36,8 @@ type Options struct {
 	Postgres string  // the address of a PostgreSQL database; "": SQLite
 	Log      *slog.Logger
 	Jobs     []Job
+	// Deliver makes one try of a delivery, by its id; nil: this process delivers nothing.
+	Deliver func(ctx context.Context, id int64) error
 }
 
 // River runs periodic jobs. Start it, and Stop it.
@@ -112,8 +114,12 @@ func New(ctx context.Context, o Options) (*River, error) {
 		}
 		return err
 	}))
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}}
+	if o.Deliver != nil {
+		addDeliveries(o, workers, queues)
+	}
 	client, err := river.NewClient(driver, &river.Config{
-		Logger: o.Log, Workers: workers, PeriodicJobs: periodic, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
+		Logger: o.Log, Workers: workers, PeriodicJobs: periodic, Queues: queues,
 		FetchPollInterval: 2 * time.Second, JobTimeout: 10 * time.Minute, CompletedJobRetentionPeriod: time.Hour,
 	})
 	return &River{client, pool}, err

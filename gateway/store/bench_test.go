@@ -43,6 +43,27 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
+// BenchmarkCommitTold keeps a text that came in, once with nobody who asked for
+// outgoing events and once with an endpoint that is told of it.
+func BenchmarkCommitTold(b *testing.B) {
+	for name, address := range map[string]func(*testing.B) string{
+		"SQLite":     func(b *testing.B) string { return "sqlite:" + filepath.Join(b.TempDir(), "heed.db") },
+		"PostgreSQL": func(b *testing.B) string { return newDatabase(b) },
+	} {
+		for _, told := range []bool{false, true} {
+			b.Run(fmt.Sprintf("told=%v/%s", told, name), func(b *testing.B) {
+				db, ids := open(b, address(b))
+				if told {
+					addEndpoint(b, db, ids)
+				}
+				benchCommit(b, db, func(i int) gateway.Change {
+					return gateway.Change{At: time.Now(), Actor: "bench", Numbers: []gateway.NumberFact{word(ids, preferences.TextReceived, fmt.Sprintf("+1303%07d", 2_000_000+i))}}
+				})
+			})
+		}
+	}
+}
+
 func benchCommit(b *testing.B, db *store.DB, change func(i int) gateway.Change) {
 	b.ReportAllocs()
 	i := 0

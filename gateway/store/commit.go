@@ -31,10 +31,19 @@ type unit struct {
 	patients map[int64]*patient // by id, locked
 	usage    map[place]*used    // locked
 	refused  map[int64]bool     // messages whose step was refused: nothing else of theirs is kept
+
+	wanted   *wanted             // which outgoing events somebody asked for
+	happened []gateway.Happening // those that the change makes
 }
 
 // Commit keeps a change, all or none; steps may be refused by themselves.
 func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error) {
+	return d.commit(ctx, c, nil)
+}
+
+// commit keeps a change, and in the same transaction what a small store of its own
+// keeps beside it: also is nil, or works on the locked rows.
+func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) error) (gateway.Kept, error) {
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return gateway.Kept{}, err
@@ -45,7 +54,13 @@ func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error)
 		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
 	}
 	for _, step := range []func() error{
-		u.once, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.edits, u.rest,
+		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.edits, u.rest,
+		func() error {
+			if also == nil {
+				return nil
+			}
+			return also(u)
+		}, u.writeHappened,
 	} {
 		switch err := step(); {
 		case errors.Is(err, errKnown):
@@ -59,6 +74,9 @@ func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error)
 	}
 	if d.news != nil {
 		d.news.tell(u.kept.Versions)
+	}
+	if len(u.happened) > 0 && d.woken != nil {
+		d.woken()
 	}
 	return u.kept, nil
 }
@@ -151,10 +169,19 @@ func (u *unit) insertTask(t *gateway.Task) error {
 		return err
 	}
 	// A message has one task of a kind: one that comes again opens it again.
-	return u.run(`INSERT INTO tasks (id, kind, patient, message, created_at, due_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7)
+	opened := *t
+	err = u.tx.QueryRowContext(u.ctx, `INSERT INTO tasks (id, kind, patient, message, created_at, due_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (kind, message) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at, done_at = NULL, sealed = excluded.sealed
-		WHERE tasks.done_at IS NOT NULL`,
-		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), sealed)
+		WHERE tasks.done_at IS NOT NULL RETURNING id`,
+		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), sealed).Scan(&opened.ID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // it is open
+	}
+	if err != nil {
+		return fmt.Errorf("keeping a change: %w", err)
+	}
+	u.taskMoved(gateway.TaskOpened, opened)
+	return nil
 }
 
 // taskSealer gives the key under which a task is sealed: the patient's, or, of nobody
@@ -182,7 +209,9 @@ func (u *unit) closeTask(done gateway.TaskDone) error {
 		return err
 	}
 	var sealed []byte
-	err = u.tx.QueryRowContext(u.ctx, "SELECT sealed FROM tasks WHERE id = $1 AND done_at IS NULL"+u.lock("UPDATE"), done.ID).Scan(&sealed)
+	t := gateway.Task{ID: done.ID, Patient: patient}
+	err = u.tx.QueryRowContext(u.ctx, "SELECT kind, COALESCE(message, 0), sealed FROM tasks WHERE id = $1 AND done_at IS NULL"+u.lock("UPDATE"),
+		done.ID).Scan(&t.Kind, &t.Message, &sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return gateway.ErrStale
 	}
@@ -197,6 +226,7 @@ func (u *unit) closeTask(done gateway.TaskDone) error {
 	if sealed, err = seal(key, detail); err != nil {
 		return err
 	}
+	u.taskMoved(gateway.TaskClosed, t)
 	return u.run("UPDATE tasks SET done_at = $2, sealed = $3 WHERE id = $1", done.ID, micros(u.c.At), sealed)
 }
 

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
@@ -30,6 +31,9 @@ type Options struct {
 	NewID  func() int64
 	// SkipMigrations leaves the schema as it is: `heed migrate` does the work by itself.
 	SkipMigrations bool
+	// Woken is called after a commit that something happened in which others asked to be
+	// told of; nil: nobody waits. It must not block.
+	Woken func()
 }
 
 // DB is the store. Close it.
@@ -41,6 +45,9 @@ type DB struct {
 	now   func() time.Time
 	newID func() int64
 	news  *news // PostgreSQL: tells and hears of revocations; nil on SQLite, which has one process
+
+	wanted atomic.Pointer[wanted] // which outgoing events somebody asked for, as read lately
+	woken  func()
 }
 
 // Open opens the database and brings its schema up to date.
@@ -49,7 +56,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{keys: k, now: o.Now, newID: o.NewID}
+	d := &DB{keys: k, now: o.Now, newID: o.NewID, woken: o.Woken}
+	d.wanted.Store(&wanted{})
 	switch path, isFile := strings.CutPrefix(o.URL, "sqlite:"); {
 	case isFile:
 		err = d.openSQLite(path)

@@ -208,6 +208,7 @@ type waiting struct {
 	status   gateway.Status
 	attempts int
 	failed   []preferences.Pair
+	patient  int64
 }
 
 // lockMessages locks the messages. A claim passes over what another worker holds,
@@ -223,7 +224,7 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 		}
 	}
 	free := map[int64]waiting{}
-	list, err := u.tx.QueryContext(u.ctx, "SELECT id, status, attempts, failed FROM messages WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock(lock), rows(want))
+	list, err := u.tx.QueryContext(u.ctx, "SELECT id, status, attempts, failed, COALESCE(patient, 0) FROM messages WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock(lock), rows(want))
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +232,7 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 		var id int64
 		var w waiting
 		var failed string
-		if err := s.Scan(&id, &w.status, &w.attempts, &failed); err != nil {
+		if err := s.Scan(&id, &w.status, &w.attempts, &failed, &w.patient); err != nil {
 			return err
 		}
 		err := json.Unmarshal([]byte(failed), &w.failed)
@@ -261,6 +262,7 @@ func (u *unit) step(s *gateway.Step, row waiting) error {
 		s.Message, int(s.To), micros(due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims, micros(ask)); err != nil {
 		return err
 	}
+	u.messageMoved(s, row)
 	a := s.Attempt
 	if a == nil {
 		return nil

@@ -188,6 +188,9 @@ func (u *unit) foldNumbers() error {
 			return err
 		}
 		if f.Event.Kind == preferences.TextReceived {
+			if err := u.replyReceived(key, f.Event.ID); err != nil {
+				return err
+			}
 			continue
 		}
 		n := u.numbers[key]
@@ -209,7 +212,11 @@ func (u *unit) foldNumbers() error {
 			for id, k := range p.keys {
 				// One whose record it was taken from moves too: an address that comes back is
 				// as bound as it ever was.
-				p.moved = p.moved || k == key && p.snapshot.AddressByID(id) != nil
+				a := p.snapshot.AddressByID(id)
+				p.moved = p.moved || k == key && a != nil
+				if k == key && a != nil && p.snapshot.Has(a) { // others are told nothing of who has it now
+					u.preferenceChanged(p.snapshot.Patient, f.Event.Kind)
+				}
 			}
 		}
 		if f.Reply != nil {
@@ -269,6 +276,7 @@ func (u *unit) foldPatients() error {
 				return err
 			}
 			p.snapshot.Apply(&f.Events[k])
+			u.preferenceChanged(f.Patient, f.Events[k].Kind)
 		}
 		p.moved = p.moved || len(f.Events) > 0
 		if err := u.keepTexts(f, p); err != nil {

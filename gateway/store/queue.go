@@ -180,7 +180,7 @@ func (d *DB) AttemptByProvider(ctx context.Context, providerID string) (*gateway
 	return one(d.attempts(ctx, "WHERE provider_id = $1", providerID))
 }
 
-func one(list []gateway.Attempt, err error) (*gateway.Attempt, error) {
+func one[T any](list []T, err error) (*T, error) {
 	if err != nil {
 		return nil, err
 	}

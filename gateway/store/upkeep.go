@@ -16,6 +16,8 @@ type Retention struct {
 	Content time.Duration // what messages said, after their end
 	Answers time.Duration // idempotency keys
 	Seen    time.Duration // providers' event ids: longer than any provider repeats itself
+	Events  time.Duration // outgoing events, and what was delivered of them
+	Dead    time.Duration // deliveries that were given up
 }
 
 // forgetBatch is how many rows one statement forgets.
@@ -36,6 +38,9 @@ func (d *DB) Forget(ctx context.Context, r Retention) (int, error) {
 		{"DELETE FROM seen WHERE (source, event) IN (SELECT source, event FROM seen WHERE at < $1 AND NOT keep LIMIT $2)", now.Add(-r.Seen)},
 		{"DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE at < $1 LIMIT $2)", now.Add(-time.Hour)},
 		{"DELETE FROM page_tries WHERE message IN (SELECT id FROM messages WHERE sealed IS NULL AND created_at < $1 LIMIT $2)", now.Add(-r.Content)},
+		{"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE status >= 2 AND status = 2 AND ended_at < $1 LIMIT $2)", now.Add(-r.Events)},
+		{"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE status >= 2 AND ended_at < $1 LIMIT $2)", now.Add(-r.Dead)},
+		{"DELETE FROM happenings WHERE id IN (SELECT h.id FROM happenings h WHERE h.at < $1 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event = h.id) LIMIT $2)", now.Add(-r.Events)},
 	} {
 		n, err := d.forget(ctx, step.query, step.before)
 		total += n

@@ -58,7 +58,7 @@ func listTellsWhy(t *testing.T, b Bench) {
 	one, two := b.accept(t, patient), b.accept(t, patient)
 	var c gateway.Change
 	for _, body := range []string{`{"n": 1}`, `{"n": 2}`} {
-		c.Decides = append(c.Decides, gateway.DecisionRecord{ID: b.NewID(), Message: one, At: b.Now(), Body: []byte(body)})
+		c.Decides = append(c.Decides, gateway.DecisionRecord{ID: b.NewID(), Message: one, Patient: patient, At: b.Now(), Outcome: "send", Body: []byte(body)})
 		c.Heard = append(c.Heard, gateway.MessageHeard{Message: one, Event: gateway.MessageEvent{At: b.Now(), Kind: "sent", Code: body}})
 	}
 	b.commit(t, c)

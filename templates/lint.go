@@ -40,7 +40,7 @@ const (
 	maxSubject = 200
 	// maxSpoken keeps a script below the 4,000 characters that Twilio takes, whatever
 	// stands around its words, and a call below three minutes.
-	maxSpoken = 2000
+	maxSpoken = 2500
 )
 
 // lint asks every rule of a rendered message; the first that refuses it speaks.

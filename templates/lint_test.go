@@ -80,7 +80,7 @@ func TestLintRefuses(t *testing.T) {
 		{"spoken words without any for a machine", "symptom_check_in", Full, "== en voice normal and discreet\nHello.\n== es voice normal and discreet\nHola.", RuleForms},
 		{"mental health in a call", "follow_up", Full, "== en voice normal\n{text} Ask your therapist.", RuleMentalHealth},
 		{"mental health on an answering machine", "marketing", Voicemail, "== en voice normal\nThis is {sender}, counseling. Call {phone} or {opt_out_phone}.", RuleMentalHealth},
-		{"a call that goes on and on", "follow_up", Full, "== en voice normal\n{text} " + strings.Repeat("long ", 400), RuleLength},
+		{"a call that goes on and on", "follow_up", Full, "== en voice normal\n{text} " + strings.Repeat("long ", 500), RuleLength},
 		{"the message on an answering machine", "follow_up", Voicemail, "== en voice normal\nThis is {sender}. {text} Call {phone} or {opt_out_phone}.", RuleVariables},
 		{"nobody's voice on an answering machine", "follow_up", Voicemail, "== en voice normal\nCall {phone} or {opt_out_phone}.", RuleIdentity},
 		{"a name that comes late", "follow_up", Voicemail, "== en voice normal\nThis is a call about the matter, says {sender}. Call {phone} or {opt_out_phone}.", RuleIdentity},

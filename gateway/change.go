@@ -222,6 +222,7 @@ const (
 	TaskHighOrLow    TaskKind = "high_or_low"       // ALTO or BAJA: did they mean high or low?
 	TaskReply        TaskKind = "reply"             // a reply to read
 	TaskReschedule   TaskKind = "reschedule"        // asked to reschedule
+	TaskCallBack     TaskKind = "call_back"         // asked in a call to be called back
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
@@ -248,7 +249,7 @@ func TaskDueIn(kind TaskKind) time.Duration {
 	switch kind {
 	case TaskCrisis:
 		return 0
-	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold:
+	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold:
 		return 8 * time.Hour
 	}
 	return 48 * time.Hour

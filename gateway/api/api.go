@@ -51,6 +51,8 @@ type API struct {
 	ParseMailbox func(string) (string, error)
 	// Webhooks reads each provider's calls, by the path they come to.
 	Webhooks map[string]Webhook
+	// Telephones are asked what to say in a call, by the path their questions come to.
+	Telephones map[string]Telephone
 	// Ready says why the gateway cannot work now, or nil.
 	Ready func(context.Context) error
 }
@@ -83,6 +85,7 @@ func (a *API) Handler() http.Handler {
 	a.templates(h)
 	a.audit(h)
 	a.webhooks(mux)
+	a.calls(mux)
 	a.health(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusNotFound, "not_found", "There is no such path. GET /openapi.json lists them."))

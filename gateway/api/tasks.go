@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -154,7 +153,7 @@ type TemplateOut struct {
 // PreviewOut is a rendered text.
 type PreviewOut struct {
 	Subject  string `json:"subject,omitempty"`
-	Text     string `json:"text"`
+	Text     string `json:"text" doc:"By voice, a line for each breath."`
 	HTML     string `json:"html,omitempty"`
 	Encoding string `json:"encoding,omitempty"`
 	Segments int    `json:"segments,omitempty" doc:"Each is billed by itself."`
@@ -186,7 +185,7 @@ func (a *API) templates(h huma.API) {
 			Body struct {
 				Channel   string            `json:"channel" enum:"sms,voice,email"`
 				Locale    string            `json:"locale,omitempty" maxLength:"35"`
-				Content   string            `json:"content,omitempty" enum:"full,secure_link,call_back"`
+				Content   string            `json:"content,omitempty" enum:"full,secure_link,call_back,voicemail"`
 				Discreet  bool              `json:"discreet,omitempty"`
 				Variables map[string]string `json:"variables,omitempty"`
 			}
@@ -197,7 +196,7 @@ func (a *API) templates(h huma.API) {
 			}
 			b := in.Body
 			ch, _ := channels.ParseChannel(b.Channel)
-			form := templates.Form(max(0, slices.Index([]string{"full", "secure_link", "call_back"}, b.Content)))
+			form, _ := templates.ParseForm(b.Content)
 			if err := t.Check(b.Variables); err != nil {
 				return nil, gateway.Wrong("variables", err.Error())
 			}

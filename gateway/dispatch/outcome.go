@@ -132,6 +132,9 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 		return nil, err
 	}
 	from := d.Senders[a.Program]
+	if a.Pair.Channel == channels.Voice {
+		from = "" // the adapter looks for calls of the program's own number alone
+	}
 	for i := range list {
 		f := &list[i]
 		if f.To != out.To || f.Body != out.Text || from != "" && f.From != from || f.Created.Before(since) {
@@ -239,6 +242,9 @@ func (d *Dispatcher) attemptOf(ctx context.Context, e channels.Delivery) (*gatew
 func (d *Dispatcher) delivered(ctx context.Context, source string, e channels.Delivery, m *gateway.Message, a *gateway.Attempt) gateway.Change {
 	now := d.Now()
 	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: e.EventID}}
+	if a.Pair.Channel == channels.Voice {
+		e = outcomeOfCall(m, a, e)
+	}
 	c.Heard = heard(m.ID, now, deliveryWord(e.Status), e.Code)
 	edit := gateway.Edit{Attempt: a.ID, Status: gateway.AttemptTaken, Code: e.Code}
 	if a.ProviderID == "" && a.Pair.Channel != channels.Email {

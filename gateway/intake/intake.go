@@ -27,6 +27,9 @@ type Service struct {
 	// Senders gives the programs that share a number of ours. A number that is not
 	// listed is taken for all of them.
 	Senders map[string][]channels.Program
+	// OptOutLine is the toll-free number that people call to stop everything: it is
+	// shared by all programs, whatever Senders says of it.
+	OptOutLine string
 	// ProviderConfirms is set when the carrier answers STOP, START and HELP itself:
 	// there is one confirmer and never two.
 	ProviderConfirms bool

@@ -92,6 +92,7 @@ func (s *server) run(ctx context.Context, ready func(*server) error) error {
 	web := s.web()
 	failed := make(chan error, 1)
 	go func() { failed <- s.listen(web) }()
+	s.tellOfMute()
 	s.log.Info("heed answers", "address", s.loopback(), "mode", s.cfg.Providers.Mode, "policy", s.policy.Version)
 	err = ready(s)
 	if err == nil {
@@ -165,6 +166,7 @@ func (s *server) api() *api.API {
 			"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
 			"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
 		},
+		Telephones: map[string]api.Telephone{"/webhooks/twilio/voice": {Source: "twilio", Phone: s.carriers.twilio}},
 	}
 }
 

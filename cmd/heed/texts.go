@@ -75,10 +75,8 @@ func previewCommand(c *command) *cobra.Command {
 				return err
 			}
 			r := templates.Request{Channel: ch, Discreet: discreet, Locale: locale, Vars: vars, Identity: identityOf(cfg), Links: templates.SampleLinks()}
-			for _, f := range []templates.Form{templates.SecureLink, templates.CallBack} {
-				if form == f.String() {
-					r.Form = f
-				}
+			if r.Form, ok = templates.ParseForm(form); !ok {
+				return usageError{errors.New("--content: use full, secure_link, call_back or voicemail")}
 			}
 			text, err := t.Render(r)
 			if err != nil {
@@ -88,9 +86,9 @@ func previewCommand(c *command) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&channel, "channel", "sms", "sms or email")
+	f.StringVar(&channel, "channel", "sms", "sms, voice or email")
 	f.StringVar(&locale, "locale", "en", "en or es")
-	f.StringVar(&form, "content", "full", "full or secure_link")
+	f.StringVar(&form, "content", "full", "full, secure_link, or by voice call_back or voicemail")
 	f.BoolVar(&discreet, "discreet", false, "never name the practice")
 	f.StringToStringVar(&vars, "var", nil, "a variable of the text, NAME=VALUE")
 	return cmd

@@ -200,6 +200,9 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 		return nil, errors.Join(errNoAnswer, err)
 	}
 	from := d.Senders[a.Program]
+	if a.Pair.Channel == channels.Voice {
+		from = "" // the adapter looks for calls of the program's own number alone
+	}
 	for i := range list {
 		f := &list[i]
 		if a.ProviderID != "" { // it was taken: only this one is asked about

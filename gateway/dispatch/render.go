@@ -30,10 +30,15 @@ func (d *Dispatcher) render(m *gateway.Message, t *templates.Template, cat *poli
 		}
 		links.Unsubscribe = d.Links.Unsubscribe(m.Patient, topic)
 	}
-	text, err := t.Render(templates.Request{
+	r := templates.Request{
 		Channel: dec.Pair.Channel, Form: templates.Form(dec.Form), Discreet: dec.Discreet, Locale: s.Locale,
 		Vars: m.Body.Variables, Identity: d.Identity, Links: links,
-	})
+	}
+	text, err := t.Render(r)
+	if err == nil && dec.Pair.Channel == channels.Voice {
+		r.Form = templates.Voicemail // a machine may answer: a call without words for it is not placed
+		_, err = t.Render(r)
+	}
 	if err != nil {
 		return channels.Outgoing{}, err
 	}

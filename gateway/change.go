@@ -225,6 +225,7 @@ const (
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
+	TaskData         TaskKind = "data_request" // asked for a copy of their data: for whoever answers for privacy
 )
 
 // TaskDetail is sealed at rest.

@@ -188,9 +188,11 @@ func one(list []gateway.Attempt, err error) (*gateway.Attempt, error) {
 }
 
 // Calling counts messages of these patients that are sending under a live lease.
-// Answers are left out: the confirmation of a stop goes out after the stop.
+// Answers that were claimed on no version are left out: the confirmation of a stop
+// goes out after the stop. One that was is held by the fence like everything else.
 func (d *DB) Calling(ctx context.Context, patients []int64, now time.Time) (int, error) {
 	var n int
-	err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1 AND queue <> $3 AND lease > $2", rows(setOf(patients)), micros(now), int(gateway.AnswerQueue)).Scan(&n)
+	err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1 AND lease > $2"+
+		" AND (queue <> $3 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.id AND a.number = messages.attempts AND a.version <> 0))", rows(setOf(patients)), micros(now), int(gateway.AnswerQueue)).Scan(&n)
 	return n, err
 }

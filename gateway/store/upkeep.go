@@ -35,6 +35,7 @@ func (d *DB) Forget(ctx context.Context, r Retention) (int, error) {
 		{"DELETE FROM seen WHERE (source, event) IN (SELECT source, event FROM seen WHERE at < $1 LIMIT $2)", now.Add(-r.Seen)},
 		{"DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE at < $1 LIMIT $2)", now.Add(-time.Hour)},
 		{"DELETE FROM page_tries WHERE message IN (SELECT id FROM messages WHERE sealed IS NULL AND created_at < $1 LIMIT $2)", now.Add(-r.Content)},
+		{"DELETE FROM page_codes WHERE patient IN (SELECT patient FROM page_codes WHERE at < $1 LIMIT $2)", now.Add(-48 * time.Hour)},
 	} {
 		n, err := d.forget(ctx, step.query, step.before)
 		total += n

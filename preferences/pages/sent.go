@@ -136,7 +136,7 @@ func moment(lang string, at time.Time) string {
 func clock(lang string, at time.Time) string {
 	half := map[bool]string{true: "AM", false: "PM"}[at.Hour() < 12]
 	if lang == spanish {
-		half = map[bool]string{true: "a. m.", false: "p. m."}[at.Hour() < 12]
+		half = map[bool]string{true: "a.\u00a0m.", false: "p.\u00a0m."}[at.Hour() < 12]
 	}
-	return at.Format("3:04 ") + half
+	return at.Format("3:04\u00a0") + half
 }

@@ -137,8 +137,8 @@ var phrases = map[string]phrase{
 
 	"private.section":    {"Be reached only in certain ways", "Que le contactemos solo de ciertas maneras"},
 	"private.about":      {"For example, if others could see your mail or answer your phone.", "Por ejemplo, si otras personas pueden ver su correo o contestar su teléfono."},
-	"private.link":       {"Ask for confidential communication", "Pedir comunicación confidencial"},
-	"private.title":      {"Ask for confidential communication", "Pedir comunicación confidencial"},
+	"private.link":       {"Ask for confidential communication", "Pedir comunicación confidencial"}, //nolint:misspell // Spanish
+	"private.title":      {"Ask for confidential communication", "Pedir comunicación confidencial"}, //nolint:misspell // Spanish
 	"private.what":       {"Tell us the only ways in which we may reach you. You do not have to say why. This takes effect at once; a person then confirms it with you.", "Díganos de qué únicas maneras podemos comunicarnos con usted. No tiene que decir por qué. Vale de inmediato; después una persona lo confirma con usted."},
 	"private.stricter":   {"You asked for this before. Until a person has confirmed the new request, we use only what both requests allow.", "Usted ya lo pidió antes. Hasta que una persona confirme el nuevo pedido, usamos solo lo que ambos permiten."},
 	"private.lift":       {"Only a person can lift it again: call us.", "Solo una persona puede levantarlo: llámenos."},
@@ -168,7 +168,7 @@ var phrases = map[string]phrase{
 	"sent.way":       {"By", "Por"},
 	"sent.status":    {"Result", "Resultado"},
 	"sent.why":       {"Why", "Por qué"},
-	"sent.waiting":   {"Waits for its time", "Espera su momento"},
+	"sent.waiting":   {"Waits for its time", "Espera su hora"},
 	"sent.under_way": {"Under way", "En camino"},
 	"sent.sent":      {"Sent", "Enviado"},
 	"sent.delivered": {"Arrived", "Llegó"},

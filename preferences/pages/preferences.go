@@ -130,7 +130,6 @@ type choices struct {
 	Closed       string // why no code can be sent; "": one can
 	Topics       []topicState
 	AnyOn        bool // some topic can be changed here and now
-	AnyOff       bool // some could be turned on, with a proof
 	NoMarketing  bool
 	NoExtras     bool
 	Carrier      []string // how to lift each stop
@@ -161,12 +160,10 @@ func (p *Pages) preferencesPage(w http.ResponseWriter, status int, v *visit, don
 	for _, topic := range c.Topics {
 		for _, way := range topic.Ways {
 			c.AnyOn = c.AnyOn || way.On || way.Can && v.proved
-			c.AnyOff = c.AnyOff || way.Can
 		}
 	}
 	for i, way := range c.Care {
 		c.Reached = c.Reached || way.On
-		c.AnyOff = c.AnyOff || way.Declined
 		c.Ranks = append(c.Ranks, i+1)
 	}
 	if v.proved {
@@ -277,15 +274,16 @@ func (p *Pages) changeCare(w http.ResponseWriter, r *http.Request, v *visit) {
 // careOrder reads the rank of each channel; what ties stands as it stood.
 func (p *Pages) careOrder(r *http.Request, v *visit) []channels.Channel {
 	list := p.careStates(v)
+	before := valuesOf(list)
 	for i := range list {
 		if rank, ok := number(r.PostFormValue("rank_"+list[i].Value), 1, 1, 9); ok {
 			list[i].Rank = rank
 		}
 	}
 	slices.SortStableFunc(list, func(a, b careState) int { return a.Rank - b.Rank })
-	var names []string
-	for _, c := range list {
-		names = append(names, c.Value)
+	names := valuesOf(list)
+	if slices.Equal(names, before) {
+		return nil
 	}
 	order := channelsOf(names)
 	for _, ch := range v.snapshot.Care.Order { // what is not on the page keeps its place behind
@@ -293,13 +291,10 @@ func (p *Pages) careOrder(r *http.Request, v *visit) []channels.Channel {
 			order = append(order, ch)
 		}
 	}
-	if slices.Equal(names, ordered(p.careStates(v))) {
-		return nil
-	}
 	return order
 }
 
-func ordered(list []careState) []string {
+func valuesOf(list []careState) []string {
 	var names []string
 	for _, c := range list {
 		names = append(names, c.Value)

@@ -249,12 +249,13 @@ const (
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
+	TaskData         TaskKind = "data_request" // asked for a copy of their data: for whoever answers for privacy
 )
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
 	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
-	TaskMinor, TaskConfidential,
+	TaskMinor, TaskConfidential, TaskData,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.

@@ -28,7 +28,7 @@ const (
 	TaskClosed        EventType = "task.closed"
 	ReplyReceived     EventType = "reply.received"
 	ReplyUnderstood   EventType = "reply.understood" // what a person responded to one message
-	Ping              EventType = "ping" // a test: only to the endpoint that asked for it
+	Ping              EventType = "ping"             // a test: only to the endpoint that asked for it
 )
 
 // MessageMoved is the type for a message that came to a status.

@@ -26,6 +26,8 @@ type Change struct {
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
+
+	Templates []TemplateStep
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool

@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"preferences"},
 	{"preferences/policy", "preferences/link", "templates"},
 	{"gateway"},
-	{"gateway/intake", "gateway/dispatch", "gateway/campaign", "gateway/auth"},
+	{"gateway/intake", "gateway/dispatch", "gateway/campaign", "gateway/auth", "gateway/wording"},
 	{"channels/wire"}, // from here on: input and output
 	{
 		"channels/twilio", "channels/sendgrid", "channels/smtp", "channels/sandbox", "channels/phone",

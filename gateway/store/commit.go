@@ -43,7 +43,7 @@ func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error)
 		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
 	}
 	for _, step := range []func() error{
-		u.once, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.steps, u.edits, u.rest,
+		u.once, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.steps, u.edits, u.rest, u.templates,
 	} {
 		switch err := step(); {
 		case errors.Is(err, errKnown):

@@ -41,6 +41,9 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"erasing leaves nothing but the stops":            erased,
 		"attempts only move forward":                      forward,
 		"changes that cross each other never deadlock":    noDeadlock,
+		"a text is approved once, by another person":      templateSteps,
+		"two people approve at once":                      oneApproval,
+		"an attempt says which words went out":            wordingKept,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

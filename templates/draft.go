@@ -26,9 +26,9 @@ type Draft struct {
 
 // Finding is one thing that is wrong with a draft. It never repeats the draft's words.
 type Finding struct {
-	Where   string // language, channel and form; or the line; or the field
-	Rule    Rule
-	Problem string // what is wrong and what to do
+	Where   string `json:"where"` // language, channel and form; or the line; or the field
+	Rule    Rule   `json:"rule"`
+	Problem string `json:"problem"` // what is wrong and what to do
 }
 
 func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Where, f.Rule, f.Problem) }

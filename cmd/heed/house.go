@@ -21,6 +21,7 @@ import (
 	"harmonize.care/heed/gateway/intake"
 	"harmonize.care/heed/gateway/jobs"
 	"harmonize.care/heed/gateway/store"
+	"harmonize.care/heed/gateway/wording"
 	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/cache"
 	"harmonize.care/heed/preferences/link"
@@ -38,7 +39,8 @@ type house struct {
 	ids        *gateway.IDs
 	db         *store.DB
 	policy     *policy.Policy
-	templates  *templates.Set
+	templates  *templates.Set // the built-in ones
+	wording    *wording.Service
 	identity   templates.Identity
 	redis      *cache.Redis // nil: the in-process cache
 	stats      func() cache.Stats
@@ -108,13 +110,16 @@ func (h *house) furnish(ctx context.Context, ready func() error) error {
 	if err := h.checkTexts(); err != nil {
 		return err
 	}
+	if err := h.openWording(ctx); err != nil {
+		return err
+	}
 	h.fence = &gateway.Fence{Store: h.db, Now: h.now, Lease: h.cfg.Sending.Lease, Pause: pause}
 	h.intake = &intake.Service{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
 		Senders: sendersOf(h.cfg), ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
 	}
 	h.dispatcher = &dispatch.Dispatcher{
-		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.templates, Identity: h.identity,
+		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity,
 		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Zones: preferences.ZonesFingerprint(),
 		Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring, Ready: ready,
 		Fault: func(err error) {
@@ -144,6 +149,16 @@ func (h *house) checkTexts() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// openWording puts the practice's own texts in force.
+func (h *house) openWording(ctx context.Context) error {
+	h.wording = &wording.Service{
+		Store: h.db, Builtin: h.templates, Policy: h.policy, Identity: h.identity, Now: h.now,
+		Fault: func(err error) { h.log.Error("the practice's own texts", "error", err) },
+	}
+	_, err := h.wording.Reload(ctx)
+	return err
 }
 
 func (h *house) openCache() error {

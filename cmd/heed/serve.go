@@ -131,6 +131,8 @@ func (s *server) loops() []jobs.Loop {
 			Work: func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) },
 		})
 	}
+	// What another replica approved or retired is in force here after two seconds.
+	list = append(list, jobs.Loop{Name: "templates", Interval: 2 * time.Second, Log: s.log, Work: s.wording.Reload})
 	return append(list, jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep})
 }
 
@@ -157,7 +159,7 @@ func (s *server) web() *http.Server {
 
 func (s *server) api() *api.API {
 	return &api.API{
-		Store: s.db, Intake: s.intake, Dispatcher: s.dispatcher, Policy: s.policy, Templates: s.templates, Identity: s.identity,
+		Store: s.db, Intake: s.intake, Dispatcher: s.dispatcher, Policy: s.policy, Wording: s.wording, Identity: s.identity,
 		Keys: s.db, Answers: s.db, AdminKey: s.cfg.Auth.AdminKey, Now: s.now, Log: s.log, PublicURL: strings.TrimSuffix(s.cfg.HTTP.PublicURL, "/"), Version: version(),
 		ParsePhone: parsePhone, ParseMailbox: parseMailbox, Ready: func(context.Context) error { return s.ready() },
 		Webhooks: map[string]api.Webhook{

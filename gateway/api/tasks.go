@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/auth"
-	"harmonize.care/heed/templates"
 )
 
 // TaskOut is work for a person.
@@ -140,81 +137,4 @@ func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
 		}
 	}
 	return out, nil
-}
-
-// TemplateOut is one template.
-type TemplateOut struct {
-	Name      string   `json:"name"`
-	Category  string   `json:"category"`
-	Version   int      `json:"version"`
-	Content   string   `json:"content"`
-	Variables []string `json:"variables"`
-}
-
-// PreviewOut is a rendered text.
-type PreviewOut struct {
-	Subject  string `json:"subject,omitempty"`
-	Text     string `json:"text"`
-	HTML     string `json:"html,omitempty"`
-	Encoding string `json:"encoding,omitempty"`
-	Segments int    `json:"segments,omitempty" doc:"Each is billed by itself."`
-	Warning  string `json:"warning,omitempty"`
-}
-
-func (a *API) templates(h huma.API) {
-	type templateList struct {
-		Body struct {
-			Templates []TemplateOut `json:"templates"`
-		}
-	}
-	register(a, h, op(http.MethodGet, "/v1/templates", "Texts and their variables", auth.ReadTemplate),
-		func(context.Context, *struct{}) (*templateList, error) {
-			out := &templateList{}
-			for _, name := range a.Templates.Names() {
-				t, _ := a.Templates.Get(name)
-				row := TemplateOut{Name: t.Name, Category: t.Category, Version: t.Version, Content: t.Content, Variables: []string{}}
-				for _, v := range t.Variables {
-					row.Variables = append(row.Variables, v.Name)
-				}
-				out.Body.Templates = append(out.Body.Templates, row)
-			}
-			return out, nil
-		})
-	register(a, h, op(http.MethodPost, "/v1/templates/{name}/preview", "A text as it would go out", auth.ReadTemplate),
-		func(_ context.Context, in *struct {
-			Name string `path:"name" maxLength:"64"`
-			Body struct {
-				Channel   string            `json:"channel" enum:"sms,voice,email"`
-				Locale    string            `json:"locale,omitempty" maxLength:"35"`
-				Content   string            `json:"content,omitempty" enum:"full,secure_link,call_back"`
-				Discreet  bool              `json:"discreet,omitempty"`
-				Variables map[string]string `json:"variables,omitempty"`
-			}
-		}) (*struct{ Body PreviewOut }, error) {
-			t, ok := a.Templates.Get(in.Name)
-			if !ok {
-				return nil, gateway.ErrNotFound
-			}
-			b := in.Body
-			ch, _ := channels.ParseChannel(b.Channel)
-			form := templates.Form(max(0, slices.Index([]string{"full", "secure_link", "call_back"}, b.Content)))
-			if err := t.Check(b.Variables); err != nil {
-				return nil, gateway.Wrong("variables", err.Error())
-			}
-			text, err := t.Render(templates.Request{
-				Channel: ch, Form: form, Discreet: b.Discreet, Locale: b.Locale, Vars: b.Variables, Identity: a.Identity,
-				Links: templates.SampleLinks(),
-			})
-			if err != nil {
-				return nil, gateway.Wrong("variables", err.Error())
-			}
-			out := PreviewOut{Subject: text.Subject, Text: text.Text, HTML: text.HTML}
-			if ch == channels.SMS {
-				out.Encoding, out.Segments = text.Segments.Encoding, text.Segments.Count
-				if out.Encoding == "UCS-2" {
-					out.Warning = "A character outside GSM-7 makes each segment 70 characters instead of 160."
-				}
-			}
-			return &struct{ Body PreviewOut }{out}, nil
-		})
 }

@@ -28,11 +28,12 @@ type WayOf struct {
 
 // Dispatcher sends messages.
 type Dispatcher struct {
-	Store     gateway.Store
-	Cache     gateway.Cache
-	Fence     *gateway.Fence
-	Policy    *policy.Policy
-	Templates *templates.Set
+	Store  gateway.Store
+	Cache  gateway.Cache
+	Fence  *gateway.Fence
+	Policy *policy.Policy
+	// Templates gives the texts in force; it is asked for every message anew.
+	Templates func() *templates.Set
 	Identity  templates.Identity
 	Ways      map[WayOf]Way
 	// Senders gives the number that a program's texts come from: what a look-up

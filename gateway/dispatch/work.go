@@ -203,7 +203,7 @@ func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *po
 		return nil
 	}
 	j := d.job(m, way, dec.Pair, k.Version, cat.Program)
-	j.attempt.Form, j.attempt.Discreet = dec.Form.String(), dec.Discreet
+	j.attempt.Form, j.attempt.Discreet, j.attempt.Wording = dec.Form.String(), dec.Discreet, t.Digest
 	j.notAfter = earliest(dec.WindowEnds, m.Expires)
 	out.Attempt, out.Program = j.attempt.ID, cat.Program
 	out.Validity = validity(d.Now(), j.notAfter)

@@ -169,6 +169,8 @@ type Outgoing struct {
 	Headers  map[string]string // email only: List-Unsubscribe and its like
 	Validity time.Duration     // sms: how long the provider may hold it
 	Bulk     bool              // a marketing mail: the provider's suppression group applies, nowhere else
+
+	Attachments []Attachment // email only; see CheckAttachments
 }
 
 // Receipt is what a provider answered when it took a message.

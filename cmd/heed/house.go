@@ -17,6 +17,7 @@ import (
 	"harmonize.care/heed/channels/sandbox"
 	"harmonize.care/heed/config"
 	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/calendar"
 	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/gateway/intake"
 	"harmonize.care/heed/gateway/jobs"
@@ -49,6 +50,7 @@ type house struct {
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher
 	links      *link.Links
+	calendar   *calendar.Writer
 	bell       *jobs.Bell
 	carriers   carriers
 	clock      *sandbox.Clock    // nil in live mode
@@ -86,6 +88,9 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 	if h.links, err = link.New(cfg.HTTP.PublicURL, secret, previous(cfg)...); err != nil {
 		return nil, err
 	}
+	if h.calendar, err = calendar.New(secret); err != nil {
+		return nil, err
+	}
 	if h.carriers, err = openCarriers(cfg, base); err != nil {
 		return nil, err
 	}
@@ -120,7 +125,7 @@ func (h *house) furnish(ctx context.Context, ready func() error) error {
 	}
 	h.dispatcher = &dispatch.Dispatcher{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity,
-		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Zones: preferences.ZonesFingerprint(),
+		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Calendar: h.calendar, Zones: preferences.ZonesFingerprint(),
 		Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring, Ready: ready,
 		Fault: func(err error) {
 			h.log.Error("what became of a call could not be kept; the sweep will find it", "error", err)

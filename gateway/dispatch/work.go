@@ -207,6 +207,7 @@ func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *po
 	j.notAfter = earliest(dec.WindowEnds, m.Expires)
 	out.Attempt, out.Program = j.attempt.ID, cat.Program
 	out.Validity = validity(d.Now(), j.notAfter)
+	out.Attachments = d.attach(m, t, k, dec, way)
 	j.out = out
 	step := j.step()
 	if dec.Pair.Channel != channels.Email && cat.Counted {

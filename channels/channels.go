@@ -261,5 +261,7 @@ type Delivery struct {
 	To         string
 	SpamReport bool // the person reported it as spam
 	Unsub      bool // the person used the provider's own unsubscribe
-	At         time.Time
+	// Claimed: only a mail says so. It counts when To is the attempt's own address.
+	Claimed bool
+	At      time.Time
 }

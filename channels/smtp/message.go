@@ -38,7 +38,7 @@ func (a *Adapter) envelop(m channels.Outgoing) (envelope, *channels.SendError) {
 	if err := channels.CheckAttachments(m); err != nil {
 		return e, sendError(channels.TryNever, "%w", err)
 	}
-	e.id = fmt.Sprintf("heed.%d@%s", m.Attempt, e.domain())
+	e.id = a.marks.id(m.Attempt, e.domain())
 	letter := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	letter.FromMailAddress(&netmail.Address{Name: a.fromName, Address: e.from})
 	letter.ToMailAddress(&netmail.Address{Address: e.to})

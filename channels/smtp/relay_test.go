@@ -41,6 +41,7 @@ type relay struct {
 	// Set before the first call.
 	implicit   bool   // TLS from the first byte
 	noTLS      bool   // offers no STARTTLS
+	dsn        bool   // offers DSN
 	mechanisms string // what AUTH offers, "" for no AUTH
 	// answer changes what is said to a command: another reply, or none and an
 	// ending. Its argument is the verb ("" is the greeting, "." the end of a
@@ -237,6 +238,9 @@ func (s *session) command(verb, rest string) bool {
 		}
 		if s.relay.mechanisms != "" {
 			reply += "250-AUTH " + s.relay.mechanisms + "\r\n"
+		}
+		if s.relay.dsn {
+			reply += "250-DSN\r\n"
 		}
 		return s.say(verb, reply+"250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES")
 	case "STARTTLS":

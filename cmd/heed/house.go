@@ -91,7 +91,7 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 	if h.calendar, err = calendar.New(secret); err != nil {
 		return nil, err
 	}
-	if h.carriers, err = openCarriers(cfg, base); err != nil {
+	if h.carriers, err = openCarriers(cfg, secret, base); err != nil {
 		return nil, err
 	}
 	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New}); err != nil {

@@ -166,6 +166,7 @@ func (s *server) api() *api.API {
 			"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
 			"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
 			"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
+			"/webhooks/smtp/bounces":    {Source: "smtp", Reader: s.carriers.bounces},
 		},
 	}
 }
@@ -219,6 +220,9 @@ func (s *server) openJobs(ctx context.Context) (*jobs.River, error) {
 		}},
 		{Name: "inbox", Every: 3 * time.Minute, Do: s.fetchMissed},
 	}}
+	if s.carriers.mailbox != nil {
+		o.Jobs = append(o.Jobs, jobs.Job{Name: "bounces", Every: time.Minute, Do: s.fetchBounces})
+	}
 	if err := jobs.Migrate(ctx, o); err != nil {
 		return nil, err
 	}

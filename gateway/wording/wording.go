@@ -149,6 +149,9 @@ func (s *Service) Add(ctx context.Context, actor string, d templates.Draft) (gat
 	if d.Variables == nil {
 		d.Variables = []templates.Variable{}
 	}
+	if gateway.AlreadyDone(ctx) {
+		return s.added(ctx, actor, d)
+	}
 	t, err := s.check(d)
 	if err == nil {
 		err = s.follows(t)
@@ -161,9 +164,6 @@ func (s *Service) Add(ctx context.Context, actor string, d templates.Draft) (gat
 		if err != nil {
 			return gateway.TemplateVersion{}, err
 		}
-		if n := len(list); gateway.AlreadyDone(ctx) && n > 0 && list[n-1].Digest == d.Digest() {
-			return list[n-1], nil
-		}
 		v := gateway.TemplateVersion{Version: 1, Draft: d, Digest: d.Digest(), CreatedBy: actor, Created: s.Now()}
 		if n := len(list); n > 0 {
 			v.Version = list[n-1].Version + 1
@@ -174,6 +174,17 @@ func (s *Service) Add(ctx context.Context, actor string, d templates.Draft) (gat
 		}
 	}
 	return gateway.TemplateVersion{}, gateway.ErrStale
+}
+
+// added finds the version that a call made whose answer was lost.
+func (s *Service) added(ctx context.Context, actor string, d templates.Draft) (gateway.TemplateVersion, error) {
+	list, err := s.Store.TemplateVersions(ctx, d.Name)
+	for _, v := range slices.Backward(list) {
+		if v.CreatedBy == actor && v.Digest == d.Digest() {
+			return v, nil
+		}
+	}
+	return gateway.TemplateVersion{}, errors.Join(err, gateway.ErrNotFound)
 }
 
 // Approve puts a version in force, on the word of a second person. ErrSamePerson,

@@ -207,6 +207,24 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
+// A call whose answer was lost in a crash is told what it made, and makes nothing more.
+func TestAddWhoseAnswerWasLost(t *testing.T) {
+	d := newDesk(t)
+	want := d.add("end")
+	d.add("go")
+	done := gateway.WithKey(t.Context(), &gateway.Key{Caller: "ana", Key: "k", Done: true})
+	got, err := d.here.Add(done, "ana", d.draft("end"))
+	if err != nil || got.Version != want.Version {
+		t.Errorf("version %d, %v", got.Version, err)
+	}
+	if _, err := d.here.Add(done, "ben", d.draft("end")); !errors.Is(err, gateway.ErrNotFound) {
+		t.Errorf("somebody else's version: %v", err)
+	}
+	if list, err := d.here.Versions(t.Context(), name); err != nil || len(list) != 2 {
+		t.Errorf("%d versions, %v", len(list), err)
+	}
+}
+
 // New versions that are written at once get numbers of their own.
 func TestAddAtOnce(t *testing.T) {
 	d := newDesk(t)

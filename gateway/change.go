@@ -29,6 +29,8 @@ type Change struct {
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
+
+	Templates []TemplateStep
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool
@@ -36,7 +38,7 @@ type Change struct {
 
 // Seen is a provider's event id: kept once.
 type Seen struct {
-	Source string // twilio, sendgrid
+	Source string // twilio, sendgrid, smtp
 	Event  string
 	// Lasting: never forgotten, whatever the retention. An old START that is played to
 	// us again would lift a STOP.

@@ -17,8 +17,10 @@ type Category struct {
 // answer. It renders every text, with all variables and with only those that are
 // needed. The error joins everything it found, each a *Refused behind the text
 // that it is about.
-func (t *Template) Lint(c Category) error {
-	l := &linter{template: t}
+func (t *Template) Lint(c Category) error { return t.lintAs(c, SampleIdentity()) }
+
+func (t *Template) lintAs(c Category, identity Identity) error {
+	l := &linter{template: t, identity: identity}
 	l.category(c)
 	l.forms()
 	for _, w := range t.Wordings() {
@@ -32,6 +34,7 @@ func (t *Template) Lint(c Category) error {
 // linter collects what is wrong with one template.
 type linter struct {
 	template *Template
+	identity Identity
 	where    string
 	found    []error
 }
@@ -131,7 +134,7 @@ func (l *linter) rendered(w Wording) {
 	for _, all := range []bool{true, false} {
 		_, err := l.template.Render(Request{
 			Channel: w.Channel, Form: w.Form, Discreet: w.Discreet, Locale: w.Language,
-			Vars: l.template.Sample(w.Language, all), Identity: SampleIdentity(), Links: SampleLinks(),
+			Vars: l.template.Sample(w.Language, all), Identity: l.identity, Links: SampleLinks(),
 		})
 		if refused := (*Refused)(nil); errors.As(err, &refused) {
 			l.refuse(refused.Rule, "%s", refused.Problem)

@@ -53,6 +53,7 @@ type Template struct {
 	Digest    string // hex: of all its words; a text with another digest is another text
 	Content   string // none, minimal or clinical: the most it carries
 	Variables []Variable
+	Practice  bool // the practice's own, not built in
 
 	words  map[which]words
 	footer map[string]footer // by language
@@ -90,7 +91,11 @@ type Text struct {
 }
 
 // Set is a set of templates. It is never changed.
-type Set struct{ byName map[string]*Template }
+type Set struct {
+	byName   map[string]*Template
+	byDigest map[versionOf]*Template
+	shared   shared
+}
 
 // Get gives a template by name.
 func (s *Set) Get(name string) (*Template, bool) {

@@ -19,7 +19,7 @@ func checkSettings(cfg *config.Config) (*policy.Policy, error) {
 	if err == nil {
 		errs = append(errs, cfg.CheckPrograms(programsOf(p)), checkTexts(cfg, p))
 	}
-	if _, err := openCarriers(cfg, ""); err != nil {
+	if _, err := openCarriers(cfg, nil, ""); err != nil {
 		errs = append(errs, err)
 	}
 	if cert := cfg.HTTP.TLS; cert.Cert != "" {

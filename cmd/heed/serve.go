@@ -136,6 +136,8 @@ func (s *server) loops() []jobs.Loop {
 	return append(list,
 		jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep},
 		jobs.Loop{Name: "resolve", Interval: time.Second, Log: s.log, Work: s.dispatcher.Resolve},
+		// What another replica approved or retired is in force here after two seconds.
+		jobs.Loop{Name: "templates", Interval: 2 * time.Second, Log: s.log, Work: s.wording.Reload},
 		s.pulse(),
 	)
 }
@@ -170,6 +172,7 @@ func (s *server) api() *api.API {
 		"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
+		"/webhooks/smtp/bounces":    {Source: "smtp", Reader: s.carriers.bounces},
 	}
 	return a
 }
@@ -223,6 +226,9 @@ func (s *server) openJobs(ctx context.Context) (*jobs.River, error) {
 		}},
 		{Name: "inbox", Every: 3 * time.Minute, Do: s.fetchMissed},
 	}}
+	if s.carriers.mailbox != nil {
+		o.Jobs = append(o.Jobs, jobs.Job{Name: "bounces", Every: time.Minute, Do: s.fetchBounces})
+	}
 	if err := jobs.Migrate(ctx, o); err != nil {
 		return nil, err
 	}

@@ -222,13 +222,19 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 	return nil, nil
 }
 
-// again renders an attempt as it was sent: the same decision gives the same text.
+// again renders an attempt as it was sent: the same decision and the same wording give
+// the same text, whatever is in force by now. One that the provider took is asked about
+// by its id, so there any wording will do.
 func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.Attempt) (channels.Outgoing, Way, error) {
 	if m.Body.Answer != nil {
 		return d.renderAnswer(m)
 	}
-	cat, t := d.textFor(m)
-	if t == nil {
+	cat, ok := d.Policy.Category(m.Category)
+	t, known := d.Templates().At(m.Template, a.Wording)
+	if !known && a.ProviderID != "" {
+		t, known = d.Templates().Get(m.Template)
+	}
+	if !ok || !known || t.Category != m.Category {
 		return channels.Outgoing{}, Way{}, gateway.ErrNotFound
 	}
 	ks, err := d.snapshots(ctx, []int64{m.Patient}, false)

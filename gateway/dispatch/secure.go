@@ -12,6 +12,7 @@ import (
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
+	"harmonize.care/heed/templates"
 )
 
 // ErrGone is a message that can no longer be read behind its link: taken back,
@@ -92,7 +93,7 @@ func (s Secure) BornOn(day preferences.Date) bool {
 // when it cannot be written any more; Fault hears why.
 func (d *Dispatcher) Open(ctx context.Context, s Secure) (subject, text string, err error) {
 	cat, ok := d.Policy.Category(s.message.Category)
-	t, err := d.template(s.message.Template, s.message.Category)
+	t, err := d.linked(s.message)
 	if !ok || err != nil {
 		d.Fault(fmt.Errorf("message %d: its category or its template is no longer there", s.message.ID))
 		return "", "", ErrGone
@@ -108,6 +109,17 @@ func (d *Dispatcher) Open(ctx context.Context, s Secure) (subject, text string, 
 		return "", "", err
 	}
 	return out.Subject, out.Text, nil
+}
+
+// linked gives the text whose link went out, or where that wording is no longer known
+// the one in force.
+func (d *Dispatcher) linked(m *gateway.Message) (*templates.Template, error) {
+	if a := linkTry(m); a != nil {
+		if t, ok := d.Templates().At(m.Template, a.Wording); ok && t.Category == m.Category {
+			return t, nil
+		}
+	}
+	return d.template(m.Template, m.Category)
 }
 
 // Locked keeps that too many wrong dates of birth were given, so that staff see

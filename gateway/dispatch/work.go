@@ -203,10 +203,11 @@ func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *po
 		return nil
 	}
 	j := d.job(m, way, dec.Pair, k.Version, cat.Program, change.At)
-	j.attempt.Form, j.attempt.Discreet = dec.Form.String(), dec.Discreet
+	j.attempt.Form, j.attempt.Discreet, j.attempt.Wording = dec.Form.String(), dec.Discreet, t.Digest
 	j.notAfter = earliest(dec.WindowEnds, m.Expires)
 	out.Attempt, out.Program = j.attempt.ID, cat.Program
 	out.Validity = validity(change.At, j.notAfter)
+	out.Attachments = d.attach(m, t, k, dec, way)
 	j.out = out
 	step := j.step()
 	if dec.Pair.Channel != channels.Email && cat.Counted {

@@ -247,15 +247,17 @@ const (
 	TaskReschedule   TaskKind = "reschedule"        // asked to reschedule
 	TaskStart        TaskKind = "start_not_lifted"  // START came, and what was stopped stays so
 	TaskUnread       TaskKind = "unread_text"       // a text came whose words nobody here could read
+	TaskCallBack     TaskKind = "call_back"         // asked in a call to be called back
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
+	TaskData         TaskKind = "data_request" // asked for a copy of their data: for whoever answers for privacy
 )
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
-	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
-	TaskMinor, TaskConfidential,
+	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
+	TaskMinor, TaskConfidential, TaskData,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.
@@ -290,7 +292,7 @@ func TaskDueIn(kind TaskKind) time.Duration {
 	switch kind {
 	case TaskCrisis:
 		return 0
-	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskStart, TaskUnread:
+	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskStart, TaskUnread:
 		return 8 * time.Hour
 	}
 	return 48 * time.Hour

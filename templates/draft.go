@@ -80,7 +80,7 @@ func (s *Set) Parse(d Draft, c Category, identity Identity) (*Template, error) {
 		Name: d.Name, Category: d.Category, Essential: c.Essential, Content: d.Content, Variables: slices.Clone(d.Variables), Practice: true,
 		words: map[which]words{}, footer: s.shared.footer, layout: s.shared.layout,
 	}
-	if err := t.read(overlay{files, "texts/" + d.Name + ".txt", d.Source}, s.shared.texts); err != nil {
+	if err := t.read(overlay{files, "texts/" + d.Name + ".txt", d.Source}, s.shared.texts, s.shared.voice); err != nil {
 		found.add("source", RuleForms, "the texts cannot be read: compare them with `heed templates show appointment_reminder`")
 		return nil, found
 	}
@@ -140,7 +140,7 @@ func (d Draft) checkHead(s *Set, found *Findings) {
 	if !isName(d.Name) || d.Name[0] < 'a' {
 		found.add("name", RuleForms, "must be up to 40 lower-case letters, digits and underscores, a letter first")
 	}
-	if t, ok := s.byName[d.Name]; ok && t.Category == "" || d.Name == "footer" || d.Name == secureLink {
+	if t, ok := s.byName[d.Name]; ok && t.Category == "" || slices.Contains([]string{"footer", secureLink, "voice", "call_back", "voicemail"}, d.Name) {
 		found.add("name", RuleForms, "is kept for an answer or a shared part of the built-in texts: use another")
 	}
 	if d.Content != "" && rank(d.Content) < 0 {
@@ -263,11 +263,11 @@ func wrongEmailHead(text string) string {
 	return ""
 }
 
-// checkRoom finds a text that would not fit into an SMS once its variables are as
-// long as they may be: that is better known now than at night.
+// checkRoom finds a text that would not fit into an SMS, or a call, once its variables
+// are as long as they may be: that is better known now than at night.
 func (t *Template) checkRoom(found *Findings) {
 	for _, w := range t.Wordings() {
-		if w.Channel != channels.SMS || w.Form != Full {
+		if w.Channel == channels.Email || w.Form != Full {
 			continue
 		}
 		body, room := t.words[which{w.Language, w.Channel, w.Form, w.Discreet}].body, places(w.Body)
@@ -276,9 +276,16 @@ func (t *Template) checkRoom(found *Findings) {
 				room += v.Max
 			}
 		}
-		if room > maxSMS {
+		what, most := "SMS", maxSMS
+		if w.Channel == channels.Voice {
+			what, most = "call", maxSpoken
+			for _, l := range []Line{LineOpening, LineNumber, t.Keys(w.Form)} {
+				room += places(t.spoken[spokenKey(w.Language, l)].source)
+			}
+		}
+		if room > most {
 			found.add(fmt.Sprintf("%s %s, %s", w.Language, w.Channel, w.Form), RuleLength,
-				"the SMS may come to %d characters with the longest variables, and a provider takes %d: give the variables less room", room, maxSMS)
+				"the %s may come to %d characters with the longest variables, and takes %d: give the variables less room", what, room, most)
 		}
 	}
 }

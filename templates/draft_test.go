@@ -36,6 +36,49 @@ func draftOf(t testing.TB, name string, replace ...string) Draft {
 	return d
 }
 
+// without takes every text of a channel out of a source.
+func without(source, channel string) string {
+	var b strings.Builder
+	for _, s := range sections(source) {
+		if !strings.Contains(s.title, " "+channel+" ") {
+			b.WriteString("== " + s.title + "\n" + s.text)
+		}
+	}
+	return b.String()
+}
+
+// An own text goes the ways that it has words for; by voice its words stand within what
+// every call says, which is still there where own texts are in force.
+func TestOwnTextsAreSpoken(t *testing.T) {
+	set := Builtin()
+	d := draftOf(t, "appointment_reminder", "This is a reminder of", "We are looking forward to")
+	own, err := set.Parse(d, reminderCategory, cedar())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set = set.With([]Own{{d.Name, own, true}})
+	for form, want := range map[Form]string{
+		Full: "Hello, this is Cedar Practice. To stop these calls and texts, press 9.\nWe are looking forward to your appointment", Voicemail: "This is Cedar Practice. Please call us at",
+	} {
+		text, err := own.Render(Request{Channel: channels.Voice, Form: form, Locale: "en", Vars: own.Sample("en", true), Identity: cedar()})
+		if err != nil || !strings.HasPrefix(text.Text, want) {
+			t.Errorf("%s: %v %s", form, err, text.Text)
+		}
+	}
+	if text, err := set.Say(LineGoodbye, "en", true, cedar()); err != nil || text.Text != "Goodbye." {
+		t.Errorf("%v %q", err, text.Text)
+	}
+	d.Source = without(d.Source, "voice")
+	if own, err = set.Parse(d, reminderCategory, cedar()); err != nil || own.Goes(channels.Voice) || !own.Goes(channels.SMS) {
+		t.Errorf("%v: without spoken words it goes by %v", err, own.Channels())
+	}
+	letter, _ := set.Draft("treatment_update")
+	letter.Source = without(letter.Source, "sms")
+	if own, err = set.Parse(letter, Category{"treatment_update", true, ContentClinical}, cedar()); err != nil || !own.Goes(channels.Voice) || own.Has(channels.Voice, Full, false) {
+		t.Errorf("%v: of clinical words nobody is asked to call back: %v", err, own.Channels())
+	}
+}
+
 // Whoever starts from a built-in text finds it taken, and it says the same.
 func TestBuiltinTextsAreDrafts(t *testing.T) {
 	set := Builtin()
@@ -76,6 +119,15 @@ func TestDraftsAreRefused(t *testing.T) {
 	}{
 		{"a name with a slash", func(d *Draft) { d.Name = "../footer" }, "name", RuleForms},
 		{"a name of a shared part", func(d *Draft) { d.Name = "footer" }, "name", RuleForms},
+		{"a name of what every call says", func(d *Draft) { d.Name = "voicemail" }, "name", RuleForms},
+		{"no email behind the link", func(d *Draft) { d.Source = without(d.Source, "email") }, "the template", RuleForms},
+		{"mental health, spoken", func(d *Draft) {
+			d.Source = strings.Replace(d.Source, "== en voice normal\nThis is a reminder of your appointment", "== en voice normal\nThis is a reminder of your therapy", 1)
+		}, "en voice, full", RuleMentalHealth},
+		{"no room in a call", func(d *Draft) {
+			d.Source = without(d.Source, "sms")
+			d.Variables[3].Max = 2300
+		}, "en voice, full", RuleLength},
 		{"a name of an answer", func(d *Draft) { d.Name = "help" }, "name", RuleForms},
 		{"another category", func(d *Draft) { d.Category = "marketing" }, "the template", RuleContent},
 		{"more content than the category has", func(d *Draft) { d.Content = ContentClinical }, "the template", RuleContent},

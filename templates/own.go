@@ -12,6 +12,7 @@ type shared struct {
 	texts  []string
 	footer map[string]footer
 	layout layout
+	voice  voice
 }
 
 // Own is one approved version of a practice's template.
@@ -61,7 +62,13 @@ func (s *Set) At(name, digest string) (*Template, bool) {
 // Languages lists the languages that every text is written in.
 func Languages() []string { return languages() }
 
-// Channels lists the channels that the template has a full text for.
+// Goes says whether the template has words for a channel: a full text, or by voice at
+// least those that ask to call back.
+func (t *Template) Goes(c channels.Channel) bool {
+	return t.Has(c, Full, false) || c == channels.Voice && t.Has(c, CallBack, false)
+}
+
+// Channels lists the channels that the template has words for.
 func (t *Template) Channels() []channels.Channel {
-	return slices.DeleteFunc(slices.Clone(channels.Channels[:]), func(c channels.Channel) bool { return !t.Has(c, Full, false) })
+	return slices.DeleteFunc(slices.Clone(channels.Channels[:]), func(c channels.Channel) bool { return !t.Goes(c) })
 }

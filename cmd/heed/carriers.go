@@ -31,8 +31,10 @@ func openCarriers(cfg *config.Config, secret []byte, base string) (carriers, err
 	c := carriers{ways: map[dispatch.WayOf]dispatch.Way{}, senders: map[channels.Program]string{}}
 	client := &http.Client{Transport: transport()}
 	numbers, services, mailboxes := map[channels.Program]string{}, map[channels.Program]string{}, map[channels.Program]string{}
+	callers := map[channels.Program]string{}
 	for program, p := range cfg.Programs {
 		numbers[program], services[program], mailboxes[program] = p.SMSFrom, p.MessagingService, p.EmailFrom
+		callers[program] = p.VoiceFrom
 		if p.MessagingService == "" {
 			c.senders[program] = p.SMSFrom
 		}
@@ -48,6 +50,7 @@ func openCarriers(cfg *config.Config, secret []byte, base string) (carriers, err
 	if c.twilio, err = twilio.New(twilio.Options{
 		AccountSID: t.AccountSID, AuthToken: t.AuthToken, PreviousAuthToken: t.PreviousAuthToken, BaseURL: t.BaseURL,
 		StatusCallback: cfg.HTTP.PublicURL + "/webhooks/twilio/status", From: numbers, MessagingService: services, HTTP: client,
+		VoiceFrom: callers, VoiceURL: cfg.HTTP.PublicURL + "/webhooks/twilio/voice",
 	}); err != nil {
 		return c, err
 	}
@@ -72,6 +75,9 @@ func openCarriers(cfg *config.Config, secret []byte, base string) (carriers, err
 	for program, p := range cfg.Programs {
 		if p.SMSFrom != "" || p.MessagingService != "" {
 			c.ways[dispatch.WayOf{Program: program, Channel: channels.SMS}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement), Receipts: true}
+		}
+		if p.VoiceFrom != "" {
+			c.ways[dispatch.WayOf{Program: program, Channel: channels.Voice}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement), Receipts: true}
 		}
 		carrier := p.Email
 		if carrier == "" {

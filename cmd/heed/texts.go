@@ -226,7 +226,7 @@ func previewCommand(c *command) *cobra.Command {
 	f.IntVar(&in.Version, "version", 0, "one of the practice's own versions, approved or not; default: the one that goes out")
 	f.StringVar(&in.Channel, "channel", "sms", "sms, voice or email")
 	f.StringVar(&in.Locale, "locale", "en", "en or es")
-	f.StringVar(&in.Content, "content", "full", "full, secure_link or call_back")
+	f.StringVar(&in.Content, "content", "full", "full, secure_link, or by voice call_back or voicemail")
 	f.BoolVar(&in.Discreet, "discreet", false, "never name the practice")
 	f.StringArrayVar(&vars, "var", nil, "a variable of the text, NAME=VALUE; again for each")
 	return cmd

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"harmonize.care/heed/channels/sandbox"
 	"harmonize.care/heed/gateway/api"
 	"harmonize.care/heed/gateway/auth"
 	"harmonize.care/heed/templates"
@@ -66,7 +68,8 @@ func TestOwnTextGoesOutOnceApproved(t *testing.T) {
 	if len(texts) != 2 || strings.Contains(texts[0].Body, "See you") || !strings.Contains(texts[1].Body, "See you Wed, Jan 7") {
 		t.Fatalf("%+v", texts)
 	}
-	for m, want := range map[string]string{fmt.Sprint(first["id"]): "built_in 1", fmt.Sprint(second["id"]): "practice 1"} {
+	builtin, _ := templates.Builtin().Get("appointment_reminder")
+	for m, want := range map[string]string{fmt.Sprint(first["id"]): fmt.Sprint("built_in ", builtin.Version), fmt.Sprint(second["id"]): "practice 1"} {
 		a := h.ok("GET", "/v1/messages/"+m, nil)["attempts"].([]any)[0].(map[string]any)
 		if got := fmt.Sprint(a["template_origin"], " ", a["template_version"]); got != want {
 			t.Errorf("went out with %s, want %s", got, want)
@@ -173,6 +176,59 @@ func TestTextsAreRefusedWithTheirPlace(t *testing.T) {
 	}
 	if a := h.call("GET", "/v1/templates/nothing", nil); a.status != http.StatusNotFound {
 		t.Errorf("%d", a.status)
+	}
+	h.quiet()
+}
+
+// A call says what was in force when it was placed, and the next one the newer words.
+func TestOwnTextIsSpoken(t *testing.T) {
+	h := start(t, nil)
+	h.enrolLandline("p1", landline, "p1@patients.example", "en")
+	who := h.people(map[string]auth.Role{"ana": auth.Admin, "ben": auth.Privacy})
+	for _, words := range []string{"We look forward to", "We hope to see you at"} {
+		h.ok("POST", "/v1/templates", ownText(t, "appointment_reminder", "This is a reminder of", words), who["ana"]...)
+	}
+	approve := func(version string) {
+		h.t.Helper()
+		h.ok("POST", "/v1/templates/appointment_reminder/versions/"+version+"/approve", nil, who["ben"]...)
+	}
+	approve("1")
+	h.server.sandbox.SetPace(time.Second)
+	h.server.sandbox.SetPhone(landline, sandbox.Phone{Takes: sandbox.ByHand})
+	id := h.send(byPhone("p1"))
+	ringing := ""
+	eventually(t, "it rings", func() bool {
+		for _, m := range h.to(landline) {
+			if m.Status == "ringing" {
+				ringing = m.ID
+			}
+		}
+		return ringing != ""
+	})
+	approve("2")
+	if !h.server.sandbox.Take(ringing, sandbox.TakesPerson) {
+		t.Fatal("it does not ring any more")
+	}
+	h.server.sandbox.SetPace(10 * time.Millisecond)
+	m := h.settles(id, "delivered")
+	if call := h.called(landline, 1); !strings.Contains(call.Body, "\nWe look forward to your appointment on Wednesday, January 7") {
+		t.Errorf("%q", call.Body)
+	}
+	if a := m["attempts"].([]any)[0].(map[string]any); a["template_origin"] != "practice" || a["template_version"] != 1.0 {
+		t.Errorf("%v", a)
+	}
+	h.server.sandbox.SetPhone(landline, sandbox.Phone{})
+	h.settles(h.send(byPhone("p1")), "delivered")
+	if call := h.called(landline, 2); !strings.Contains(call.Body, "We hope to see you at your appointment") {
+		t.Errorf("%q", call.Body)
+	}
+	for content, want := range map[string]string{"full": "press 9.\nWe hope to see you at", "voicemail": "Please call us at"} {
+		p := h.ok("POST", "/v1/templates/appointment_reminder/preview", map[string]any{
+			"channel": "voice", "content": content, "variables": map[string]string{"appointment_time": "2037-01-07T10:30:00-07:00", "location": "here"},
+		})
+		if !strings.Contains(p["text"].(string), want) {
+			t.Errorf("%s: %v", content, p)
+		}
 	}
 	h.quiet()
 }

@@ -108,7 +108,7 @@ func written(t *templates.Template, cat *policy.Category, asked []channels.Chann
 	if len(offered) == 0 {
 		offered = cat.Channels
 	}
-	has := slices.DeleteFunc(slices.Clone(offered), func(c channels.Channel) bool { return !t.Has(c, templates.Full, false) })
+	has := slices.DeleteFunc(slices.Clone(offered), func(c channels.Channel) bool { return !t.Goes(c) })
 	if len(has) == 0 {
 		return asked
 	}

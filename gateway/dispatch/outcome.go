@@ -200,6 +200,9 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 		return nil, errors.Join(errNoAnswer, err)
 	}
 	from := d.Senders[a.Program]
+	if a.Pair.Channel == channels.Voice {
+		from = "" // the adapter looks for calls of the program's own number alone
+	}
 	for i := range list {
 		f := &list[i]
 		if a.ProviderID != "" { // it was taken: only this one is asked about
@@ -227,14 +230,16 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 // by its id, so there any wording will do.
 func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.Attempt) (channels.Outgoing, Way, error) {
 	if m.Body.Answer != nil {
-		return d.renderAnswer(m)
+		out, way, err := d.renderAnswer(m)
+		if err == nil && a.Pair.Address != 0 {
+			var texts map[int64]string
+			texts, err = d.Store.AddressTexts(ctx, []int64{a.Pair.Address})
+			out.To = texts[a.Pair.Address]
+		}
+		return out, way, err
 	}
-	cat, ok := d.Policy.Category(m.Category)
-	t, known := d.Templates().At(m.Template, a.Wording)
-	if !known && a.ProviderID != "" {
-		t, known = d.Templates().Get(m.Template)
-	}
-	if !ok || !known || t.Category != m.Category {
+	cat, t := d.wordedAs(m, a)
+	if t == nil || a.ProviderID == "" && a.Wording != "" && t.Digest != a.Wording {
 		return channels.Outgoing{}, Way{}, gateway.ErrNotFound
 	}
 	ks, err := d.snapshots(ctx, []int64{m.Patient}, false)

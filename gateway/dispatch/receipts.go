@@ -100,7 +100,7 @@ func (d *Dispatcher) wentTo(ctx context.Context, m *gateway.Message, a *gateway.
 	if a.Pair.Channel != channels.Email || to == "" {
 		return false, nil
 	}
-	if m.Body.Answer != nil {
+	if m.Body.Answer != nil && a.Pair.Address == 0 {
 		return strings.EqualFold(m.Body.Answer.To, to), nil
 	}
 	texts, err := d.Store.AddressTexts(ctx, []int64{a.Pair.Address})
@@ -111,6 +111,9 @@ func (d *Dispatcher) wentTo(ctx context.Context, m *gateway.Message, a *gateway.
 func (d *Dispatcher) delivered(ctx context.Context, source string, e channels.Delivery, m *gateway.Message, a *gateway.Attempt) (gateway.Change, error) {
 	now := d.Now()
 	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: e.EventID}}
+	if a.Pair.Channel == channels.Voice {
+		e = outcomeOfCall(m, a, e)
+	}
 	c.Heard = heard(m.ID, now, deliveryWord(e.Status), e.Code)
 	edit := gateway.Edit{Attempt: a.ID, Status: gateway.AttemptTaken, Code: e.Code}
 	if a.ProviderID == "" && a.Pair.Channel != channels.Email {

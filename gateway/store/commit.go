@@ -133,6 +133,9 @@ func (u *unit) rest() error {
 			u.newID(), h.Message, micros(h.Event.At), h.Event.Kind, h.Event.Code); err != nil {
 			return err
 		}
+		if err := u.replyUnderstood(h); err != nil {
+			return err
+		}
 	}
 	for i := range u.c.Tasks {
 		if err := u.insertTask(&u.c.Tasks[i]); err != nil {

@@ -32,8 +32,9 @@ type Change struct {
 	// Speaks are ids of words that are about to be said in a call, judged in the change's
 	// one step: until they are Spoken, they are a call under way of its patient
 	// (Store.Calling).
-	Speaks []int64
-	Spoken []int64
+	Speaks    []int64
+	Spoken    []int64
+	Templates []TemplateStep
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool
@@ -41,7 +42,7 @@ type Change struct {
 
 // Seen is a provider's event id: kept once.
 type Seen struct {
-	Source string // twilio, sendgrid
+	Source string // twilio, sendgrid, smtp
 	Event  string
 	// Lasting: never forgotten, whatever the retention. An old START that is played to
 	// us again would lift a STOP.

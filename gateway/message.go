@@ -145,6 +145,7 @@ type Attempt struct {
 	Program    channels.Program
 	Form       string // full, secure_link or call_back
 	Discreet   bool
+	Wording    string // digest of the text that went out; "": before this was kept
 }
 
 // MessageEvent is one thing that was heard of a message.

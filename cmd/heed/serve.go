@@ -29,7 +29,7 @@ func serveCommand(c *command) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the gateway", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.config()
+			cfg, err := c.startConfig()
 			if err != nil {
 				return err
 			}
@@ -138,6 +138,8 @@ func (s *server) loops() []jobs.Loop {
 	return append(list,
 		jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep},
 		jobs.Loop{Name: "resolve", Interval: time.Second, Log: s.log, Work: s.dispatcher.Resolve},
+		// What another replica approved or retired is in force here after two seconds.
+		jobs.Loop{Name: "templates", Interval: 2 * time.Second, Log: s.log, Work: s.wording.Reload},
 		s.pulse(),
 	)
 }
@@ -173,6 +175,7 @@ func (s *server) api() *api.API {
 		"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
+		"/webhooks/smtp/bounces":    {Source: "smtp", Reader: s.carriers.bounces},
 	}
 	return a
 }
@@ -226,6 +229,9 @@ func (s *server) openJobs(ctx context.Context) (*jobs.River, error) {
 		}},
 		{Name: "inbox", Every: 3 * time.Minute, Do: s.fetchMissed},
 	}}
+	if s.carriers.mailbox != nil {
+		o.Jobs = append(o.Jobs, jobs.Job{Name: "bounces", Every: time.Minute, Do: s.fetchBounces})
+	}
 	if err := jobs.Migrate(ctx, o); err != nil {
 		return nil, err
 	}

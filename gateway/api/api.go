@@ -19,6 +19,7 @@ import (
 	"harmonize.care/heed/gateway/auth"
 	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/gateway/intake"
+	"harmonize.care/heed/gateway/wording"
 	"harmonize.care/heed/preferences/policy"
 	"harmonize.care/heed/templates"
 )
@@ -37,7 +38,7 @@ type API struct {
 	Intake     *intake.Service
 	Dispatcher *dispatch.Dispatcher
 	Policy     *policy.Policy
-	Templates  *templates.Set
+	Wording    *wording.Service
 	Identity   templates.Identity
 	Keys       Keys
 	Answers    Answers
@@ -64,7 +65,7 @@ type API struct {
 
 // Webhook is one provider's way to call us.
 type Webhook struct {
-	Source string // twilio, sendgrid
+	Source string // twilio, sendgrid, smtp
 	Reader channels.WebhookReader
 }
 

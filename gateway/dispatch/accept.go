@@ -10,6 +10,7 @@ import (
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
+	"harmonize.care/heed/templates"
 )
 
 // Request asks for one message.
@@ -123,17 +124,16 @@ func (d *Dispatcher) accept(ctx context.Context, actor string, r Request, now ti
 	if err != nil {
 		return gateway.Message{}, Accepted{}, err
 	}
-	return d.schedule(ctx, actor, r, cat, patient, now)
+	return d.schedule(ctx, actor, r, t, cat, patient, now)
 }
 
-func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, cat *policy.Category, patient int64, now time.Time) (gateway.Message, Accepted, error) {
+func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, t *templates.Template, cat *policy.Category, patient int64, now time.Time) (gateway.Message, Accepted, error) {
 	m := gateway.Message{
 		ID: d.NewID(), Patient: patient, Category: r.Category, Template: r.Template, Essential: cat.Class == policy.Essential,
 		Due: later(now, r.SendAt), Expires: r.Expires, Reference: r.Reference, Created: now,
 		Body: gateway.Body{Variables: r.Variables, Channels: r.Channels, Urgent: r.Urgent, Override: r.Override, Actor: actor, Slot: r.Slot},
 	}
 	m.Queue = queueOf(&m, now)
-	t, _ := d.Templates.Get(r.Template)
 	ks, err := d.snapshots(ctx, []int64{patient}, false)
 	if err != nil {
 		return m, Accepted{}, err
@@ -208,7 +208,7 @@ func (d *Dispatcher) reschedule(ctx context.Context, m *gateway.Message, due, ex
 	if err != nil {
 		return due, err
 	}
-	t, ok := d.Templates.Get(m.Template)
+	t, ok := d.Templates().Get(m.Template)
 	if !ok {
 		return due, nil
 	}

@@ -54,7 +54,7 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
 	}
 	for _, step := range []func() error{
-		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest,
+		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest, u.templates,
 		func() error {
 			if also == nil {
 				return nil

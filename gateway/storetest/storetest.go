@@ -46,6 +46,9 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"the worklist has a crisis first, then what is due": worklist,
 		"a list tells decisions and what was heard":         listTellsWhy,
 		"a number's history stands beside its patient's":    history,
+		"a text is approved once, by another person":        templateSteps,
+		"two people approve at once":                        oneApproval,
+		"an attempt says which words went out":              wordingKept,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

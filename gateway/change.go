@@ -16,6 +16,7 @@ type Change struct {
 	Actor    string // the key's name, the provider, or "heed"
 	Seen     *Seen
 	Key      *Key
+	Turns    []Turn
 	Numbers  []NumberFact
 	Patients []PatientFact
 	Accepts  []Message
@@ -35,6 +36,14 @@ type Change struct {
 type Seen struct {
 	Source string // twilio, sendgrid
 	Event  string
+}
+
+// Turn is the right to add to the messages of a reference, judged when it had so many
+// of them; each is given once. ErrStale, for the whole change, when another change
+// was quicker: the same appointment told twice at one time is reminded of once.
+type Turn struct {
+	Reference string
+	Had       int
 }
 
 // Key is an idempotency key, kept with what it did. The answer is kept with it

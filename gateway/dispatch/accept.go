@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -23,13 +22,8 @@ type Request struct {
 	Urgent    bool
 	Reference string
 	Override  string // staff's written reason
-	Slot      string // which of the reminders of its reference it is
-	// Replaces are waiting messages that this one takes the place of: taken back in the same commit.
-	Replaces []int64
+	Slot      string // which of the messages of its reference it is
 }
-
-// Replaced is the code of a message that another one took the place of.
-const Replaced = "replaced"
 
 // Accepted is what one request came to. Err is a gateway.Invalid or
 // gateway.ErrNotFound; then nothing was kept of it.
@@ -44,42 +38,25 @@ type Accepted struct {
 // answer from the function, in the same commit; Replayed is the first answer of a
 // key that was used before. One bad request refuses itself alone.
 func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte)) ([]Accepted, *gateway.Key, error) {
-	now := d.Now()
-	change := gateway.Change{At: now, Actor: actor, Key: key}
+	b := d.NewBatch(actor)
 	list := make([]Accepted, len(requests))
-	any := false
 	for i := range requests {
-		m, got, err := d.accept(ctx, actor, requests[i], now)
-		if err != nil {
-			var wrong gateway.Invalid
-			if !errors.As(err, &wrong) && !errors.Is(err, gateway.ErrNotFound) {
-				return nil, nil, err
-			}
-			list[i].Err = err
-			continue
-		}
-		any = true
-		list[i] = got
-		change.Accepts = append(change.Accepts, m)
-		for _, old := range requests[i].Replaces {
-			change.Steps = append(change.Steps, gateway.Step{Message: old, From: gateway.Waiting, To: gateway.Canceled, Code: Replaced})
-			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.cancel", Object: fmt.Sprintf("message:%d", old)})
-		}
-		if m.Body.Override != "" {
-			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.override", Object: fmt.Sprintf("message:%d", m.ID)})
+		var err error
+		if list[i], err = b.Accept(ctx, requests[i]); err != nil {
+			return nil, nil, err
 		}
 	}
-	if !any {
+	if b.Empty() {
 		return list, nil, nil
 	}
 	if key != nil {
 		key.Status, key.Answer = answer(list)
+		b.change.Key = key
 	}
-	kept, err := d.Store.Commit(ctx, change)
+	kept, err := b.commit(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	d.Wake()
 	return list, kept.Replayed, nil
 }
 

@@ -3,12 +3,15 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"harmonize.care/heed/gateway"
 )
@@ -73,6 +76,9 @@ func (u *unit) once() error {
 			return errKnown
 		}
 	}
+	if err := u.takeTurns(); err != nil {
+		return err
+	}
 	k := u.c.Key
 	if k == nil {
 		return nil
@@ -86,6 +92,26 @@ func (u *unit) once() error {
 		return err
 	}
 	return errKnown
+}
+
+// takeTurns takes every turn, or gives ErrStale. In one order everywhere: two changes
+// that want the same turns wait for each other and never in a circle.
+func (u *unit) takeTurns() error {
+	want := map[string]struct{}{}
+	for _, t := range u.c.Turns {
+		sum := sha256.Sum256([]byte(strconv.Itoa(t.Had) + "\n" + t.Reference)) // a reference may be of any length
+		want[hex.EncodeToString(sum[:])] = struct{}{}
+	}
+	for _, turn := range slices.Sorted(maps.Keys(want)) {
+		n, err := u.exec("INSERT INTO seen (source, event, at) VALUES ('turn', $1, $2) ON CONFLICT DO NOTHING", turn, micros(u.c.At))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return gateway.ErrStale
+		}
+	}
+	return nil
 }
 
 // accept inserts new messages.

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"the last place under a cap is taken once":        capIsTakenOnce,
 		"an event is heard once":                          heardOnce,
 		"a refused step can refuse the whole":             refusedWhole,
+		"a turn is taken once":                            oneTurn,
 		"an idempotency key keeps its first answer":       firstAnswer,
 		"a second stop is not confirmed again":            confirmedOnce,
 		"words of a number are ordered by when they came": providersClock,
@@ -290,6 +291,53 @@ func heardOnce(t *testing.T, b Bench) {
 	}
 	if b.snapshot(t, patient).Version != v {
 		t.Error("a repeated event changed something")
+	}
+}
+
+// oneTurn lets many changes judge the same reference at once: one adds to it.
+func oneTurn(t *testing.T, b Bench) {
+	patient, _ := b.enrol(t, "p1", "+13035550101")
+	add := func(had int, references ...string) error {
+		var c gateway.Change
+		for _, reference := range references {
+			c.Turns = append(c.Turns, gateway.Turn{Reference: reference, Had: had})
+			c.Accepts = append(c.Accepts, gateway.Message{ID: b.NewID(), Patient: patient, Reference: reference, Due: b.Now(), Created: b.Now()})
+		}
+		_, err := b.try(c)
+		return err
+	}
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for i := range 8 {
+		references := []string{"A1", "A2"}
+		if i%2 == 1 { // the other way round, or they could wait for each other in a circle
+			references = []string{"A2", "A1"}
+		}
+		all.Go(func() {
+			switch err := add(0, references...); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, gateway.ErrStale):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	got, err := b.Store.Messages(context.Background(), gateway.MessageFilter{Patient: patient, Limit: 100})
+	if err != nil || won.Load() != 1 || len(got) != 2 {
+		t.Errorf("%d changes took the turn, %d messages: %v", won.Load(), len(got), err)
+	}
+	if err := add(1, "A1", "A2"); err != nil {
+		t.Errorf("the next turn: %v", err)
+	}
+	if err := add(2, "A3", "A1"); err != nil {
+		t.Errorf("the turn after that: %v", err)
+	}
+	if err := add(2, "A2", "A3"); !errors.Is(err, gateway.ErrStale) {
+		t.Errorf("a turn was given twice: %v", err)
+	}
+	if got, err = b.Store.Messages(context.Background(), gateway.MessageFilter{Reference: "A2", Limit: 100}); err != nil || len(got) != 2 {
+		t.Errorf("a stale turn left something: %d, %v", len(got), err)
 	}
 }
 

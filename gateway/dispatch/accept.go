@@ -7,6 +7,7 @@ import (
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
 )
 
@@ -25,8 +26,8 @@ type Request struct {
 	Slot      string // which of the messages of its reference it is
 }
 
-// Accepted is what one request came to. Err is a gateway.Invalid or
-// gateway.ErrNotFound; then nothing was kept of it.
+// Accepted is what one request came to. Err is a gateway.Invalid, gateway.ErrNotFound
+// or gateway.ErrErased; then nothing was kept of it.
 type Accepted struct {
 	ID       int64
 	Due      time.Time
@@ -109,6 +110,9 @@ func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, cat 
 	q := d.question(&m, t, usage)
 	q.AtDispatch, q.SendAt = false, r.SendAt
 	k := ks[patient]
+	if k.Snapshot != nil && k.Standing == preferences.Erased {
+		return m, Accepted{}, gateway.ErrErased // here, or the store would refuse everything beside it too
+	}
 	if m.Queue == gateway.ReminderQueue {
 		m.Due = later(now, d.Policy.ScheduleAt(k.Snapshot, q))
 		q.SendAt = m.Due

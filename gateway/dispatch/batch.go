@@ -24,13 +24,13 @@ func (d *Dispatcher) NewBatch(actor string) *Batch {
 // At is the moment that everything in it is judged at.
 func (b *Batch) At() time.Time { return b.change.At }
 
-// Accept takes one request in. A bad one is told in Accepted.Err, a gateway.Invalid
-// or gateway.ErrNotFound, and adds nothing; the error is a fault.
+// Accept takes one request in. A bad one is told in Accepted.Err and adds nothing; the
+// error is a fault.
 func (b *Batch) Accept(ctx context.Context, r Request) (Accepted, error) {
 	m, got, err := b.d.accept(ctx, b.change.Actor, r, b.change.At)
 	var wrong gateway.Invalid
 	switch {
-	case errors.As(err, &wrong), errors.Is(err, gateway.ErrNotFound):
+	case errors.As(err, &wrong), errors.Is(err, gateway.ErrNotFound), errors.Is(err, gateway.ErrErased):
 		return Accepted{Err: err}, nil
 	case err != nil:
 		return Accepted{}, err

@@ -64,8 +64,8 @@ func (s *Server) carryOut(ctx context.Context, b *dispatch.Batch, o *order) (res
 	if err != nil {
 		return result{}, err
 	}
-	if got.Err != nil {
-		return refusedResult(s.unacceptable(got.Err, o.path)), nil
+	if no := unacceptable(got.Err, o.path); no != nil {
+		return refusedResult(no), nil
 	}
 	for _, id := range replaces {
 		b.Cancel(id, dispatch.Replaced)
@@ -196,10 +196,12 @@ var elements = map[string]string{
 	"category": ".category", "template": ".extension", "variables": ".payload", "expires_at": ".occurrence",
 }
 
-// unacceptable tells why a message was not taken in.
-func (s *Server) unacceptable(err error, path string) *refusal {
+// unacceptable tells why a message was not taken in; nil when it was.
+func unacceptable(err error, path string) *refusal {
 	var wrongs gateway.Invalid
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, gateway.ErrNotFound):
 		return refuse(http.StatusUnprocessableEntity, r4.IssueTypeNotFound, path+".subject", "No patient on file has this id: put the patient on file first.")
 	case errors.Is(err, gateway.ErrErased):

@@ -117,7 +117,7 @@ func TestLastWord(t *testing.T) {
 		put(asks("r1", object{"status": "revoked"})), put(booked("a1", object{"start": "2026-11-07T14:30:00-07:00"})),
 	))
 	h.expect(outcomes(t, got.bundle), "200 informational", "200 informational", "201 informational", "200 informational", "200 informational", "201 informational")
-	h.expect(h.statuses("CommunicationRequest/r1"))
+	h.expect(h.statuses("CommunicationRequest/r1"), "canceled request_revoked")
 	h.expect(h.statuses("CommunicationRequest/r2"), "queued")
 	h.expect(h.statuses("CommunicationRequest/r3"))
 	h.expect(h.waiting("a1"), "48h0m0s 11/05 14:30", "3h0m0s 11/07 11:30")

@@ -74,6 +74,7 @@ var sentences = map[string]string{
 	dispatch.CalledOff: "The appointment does not take place as it stood.",
 	"outcome_unknown":  "The provider never said what became of it.",
 	"no_template":      "The text that it was to carry is not there.",
+	"text_refused":     "The text cannot go out as it is filled in.",
 	"lease_ended":      "The call to the provider did not end in its time.",
 	"canceled":         "It was taken back before it went.",
 }

@@ -17,9 +17,11 @@ import (
 	"net/http"
 	"time"
 
-	// The maintained set of R4 structs for Go that is generated from the specification
-	// itself, has every resource used here and brings no dependency. Google's is built on
-	// protocol buffers, is some 25 MB of generated code, and was last released earlier.
+	// R4 structs for Go, generated from the specification itself, which no longer changes;
+	// every resource used here, and nothing that it depends on. Google's was released
+	// earlier and brings protocol buffers along. What it lacks is known and seen to:
+	// contained resources (references.go), a status that is not there, elements that R4
+	// does not have, and errors that repeat what they read (check.go).
 	r4 "github.com/samply/golang-fhir-models/fhir-models/fhir"
 
 	"harmonize.care/heed/gateway"

@@ -47,11 +47,15 @@ func (s *Server) carryOut(ctx context.Context, b *dispatch.Batch, o *order) (res
 		return result{}, err
 	}
 	if o.standing != inForce {
+		heard := len(old) > 0
 		if o.forbids {
 			old = append(old, replaced...)
 		}
-		s.withdraw(b, o, old, &res)
-		return res, nil
+		withdraw(b, o, old, &res)
+		if o.standing == ended && o.whole && !o.history && !heard {
+			err = remember(ctx, b, o, &res)
+		}
+		return res, err
 	}
 	if len(old) >= dispatch.MaxReference {
 		return refusedResult(refuse(http.StatusConflict, r4.IssueTypeTooCostly, o.path, "This request was changed too often. Send a new one, with an id of its own.")), nil
@@ -120,7 +124,7 @@ func waiting(list []gateway.Message) []int64 {
 }
 
 // withdraw takes back what waits for a request that is not, or no longer, in force.
-func (s *Server) withdraw(b *dispatch.Batch, o *order, old []gateway.Message, res *result) {
+func withdraw(b *dispatch.Batch, o *order, old []gateway.Message, res *result) {
 	if o.standing == idle {
 		res.issues = append(res.issues, note(o.path, "A prohibition that is not in force changes nothing."))
 		return
@@ -142,6 +146,21 @@ func (s *Server) withdraw(b *dispatch.Batch, o *order, old []gateway.Message, re
 	default:
 		res.issues = append(res.issues, note(o.path, why+" Nothing had been asked for."))
 	}
+}
+
+// remember keeps a request that was taken back before it was ever heard of, as a message
+// that was: Communication tells it, and the word that it comes from, arriving late, finds
+// it taken back.
+func remember(ctx context.Context, b *dispatch.Batch, o *order, res *result) error {
+	o.ask.Slot = slotOf(&o.ask)
+	got, err := b.Accept(ctx, o.ask)
+	if err != nil || got.Err != nil { // what could not be sent need not be remembered
+		return err
+	}
+	b.Cancel(got.ID, codeRevoked)
+	b.Turn(o.ask.Reference, 0)
+	res.messages = []int64{got.ID}
+	return nil
 }
 
 // stillToDo says whether a message is to be added for a request in force, and which

@@ -29,6 +29,8 @@ type order struct {
 	replaces []string
 	standing standing
 	forbids  bool // doNotPerform
+	whole    bool // not in force, and says everything that it would have asked for
+	history  bool // completed elsewhere
 	ask      dispatch.Request
 	moment   time.Time // the one moment it is meant for; zero: none
 	notes    []issue
@@ -50,20 +52,31 @@ func (r *reading) note(element, words string) {
 	r.issues = append(r.issues, note(r.path+element, words))
 }
 
-// order reads a CommunicationRequest. Of one that is not in force only its names count.
+// order reads a CommunicationRequest. One that is not in force need not be whole: its
+// names say what is to be taken back.
 func (r *reading) order(in *r4.CommunicationRequest, raw []byte, key string) *order {
 	o := &order{path: r.path, names: names(in.Id, in.Identifier, key), replaces: r.replaced(in.Replaces)}
 	if problem := namesProblem(append(slices.Clone(o.names), o.replaces...)); problem != "" {
 		r.wrong(r4.IssueTypeTooLong, ".identifier", problem)
 	}
 	o.standing, o.forbids = r.standing(in, raw), in.DoNotPerform != nil && *in.DoNotPerform
-	if o.standing != inForce {
+	if o.standing == inForce {
+		r.fill(in, o)
+	} else {
 		if len(o.names)+len(o.replaces) == 0 {
 			r.wrong(r4.IssueTypeRequired, ".identifier", "Nothing says which request this is: send its id or an identifier.")
 		}
-		o.notes = r.issues
-		return o
+		whole := &reading{Server: r.Server, world: r.world, path: r.path}
+		whole.fill(in, o)
+		o.whole = len(o.names) > 0 && !hasErrors(whole.issues)
+		o.history = in.Status == r4.RequestStatusCompleted
 	}
+	o.notes = r.issues
+	return o
+}
+
+// fill reads what is asked for.
+func (r *reading) fill(in *r4.CommunicationRequest, o *order) {
 	o.ask.Patient = r.subject(in)
 	o.ask.Channels = r.channels(in.Medium)
 	o.ask.Urgent = in.Priority != nil && *in.Priority != r4.RequestPriorityRoutine
@@ -72,8 +85,6 @@ func (r *reading) order(in *r4.CommunicationRequest, raw []byte, key string) *or
 	if len(o.names) > 0 {
 		o.ask.Reference = o.names[0]
 	}
-	o.notes = r.issues
-	return o
 }
 
 // standing reads status and doNotPerform. The library takes a status that is not

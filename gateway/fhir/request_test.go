@@ -277,23 +277,34 @@ func TestTakenBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		change object
 		code   string
-		again  int // what an active one is answered afterwards
+		again  int  // what an active one is answered afterwards
+		early  bool // remembered when it comes before the request itself
 	}{
-		"revoked":           {object{"status": "revoked"}, "canceled request_revoked", http.StatusConflict},
-		"entered in error":  {object{"status": "entered-in-error"}, "canceled request_revoked", http.StatusConflict},
-		"completed":         {object{"status": "completed"}, "canceled request_revoked", http.StatusConflict},
-		"forbidden":         {object{"doNotPerform": true}, "canceled request_revoked", http.StatusConflict},
-		"bare":              {object{"status": "revoked", "subject": nil, "category": nil, "payload": nil}, "canceled request_revoked", http.StatusConflict},
-		"on hold":           {object{"status": "on-hold"}, "canceled request_on_hold", http.StatusCreated},
-		"a draft again":     {object{"status": "draft"}, "canceled request_on_hold", http.StatusCreated},
-		"a draft forbids":   {object{"status": "draft", "doNotPerform": true}, "queued", http.StatusOK},
-		"a mistake forbade": {object{"status": "entered-in-error", "doNotPerform": true}, "queued", http.StatusOK},
+		"revoked":           {object{"status": "revoked"}, "canceled request_revoked", http.StatusConflict, true},
+		"entered in error":  {object{"status": "entered-in-error"}, "canceled request_revoked", http.StatusConflict, true},
+		"completed":         {object{"status": "completed"}, "canceled request_revoked", http.StatusConflict, false},
+		"forbidden":         {object{"doNotPerform": true}, "canceled request_revoked", http.StatusConflict, true},
+		"bare":              {object{"status": "revoked", "subject": nil, "category": nil, "payload": nil}, "canceled request_revoked", http.StatusConflict, false},
+		"on hold":           {object{"status": "on-hold"}, "canceled request_on_hold", http.StatusCreated, false},
+		"a draft again":     {object{"status": "draft"}, "canceled request_on_hold", http.StatusCreated, false},
+		"a draft forbids":   {object{"status": "draft", "doNotPerform": true}, "queued", http.StatusOK, false},
+		"a mistake forbade": {object{"status": "entered-in-error", "doNotPerform": true}, "queued", http.StatusOK, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
-			// Nothing had been asked for: nothing is done.
-			if got := h.call("POST", "/fhir/CommunicationRequest", asks("r0", c.change)); got.status != http.StatusOK || got.issues[0].Severity.Code() != "information" || len(h.of("P1")) != 0 {
+			// Nothing had been asked for: nothing is done, and what was taken back is remembered.
+			if got := h.call("POST", "/fhir/CommunicationRequest", asks("r0", c.change)); got.status != http.StatusOK || got.issues[0].Severity.Code() != "information" {
 				t.Errorf("%d %s", got.status, got.raw)
+			}
+			if got := h.statuses("CommunicationRequest/r0"); c.early == (len(got) == 0) || c.early && got[0] != "canceled request_revoked" {
+				t.Errorf("%q", got)
+			}
+			late := http.StatusCreated
+			if c.early {
+				late = http.StatusConflict
+			}
+			if got := h.call("POST", "/fhir/CommunicationRequest", asks("r0", nil)); got.status != late {
+				t.Errorf("the late word: %d %s", got.status, got.raw)
 			}
 			h.call("POST", "/fhir/CommunicationRequest", asks("r1", nil))
 			h.call("POST", "/fhir/CommunicationRequest", asks("r2", nil))
@@ -350,7 +361,7 @@ func TestReplaces(t *testing.T) {
 	// A prohibition stands beside what it forbids.
 	h.call("POST", "/fhir/CommunicationRequest", asks("no", object{"doNotPerform": true, "replaces": list{object{"reference": "CommunicationRequest/r3"}}}))
 	h.expect(h.statuses("CommunicationRequest/r3"), "canceled request_revoked")
-	h.expect(h.statuses("CommunicationRequest/no"))
+	h.expect(h.statuses("CommunicationRequest/no"), "canceled request_revoked")
 }
 
 // TestRulesAreTold: what the rules say of an accepted message is told with its code.

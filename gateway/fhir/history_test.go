@@ -19,7 +19,7 @@ func TestAnyHistory(t *testing.T) {
 		story++
 		id := fmt.Sprint("r", story)
 		over := false // taken back for good, with a message there
-		for range rapid.IntRange(1, 12).Draw(rt, "length") {
+		for range rapid.IntRange(1, 7).Draw(rt, "length") {
 			change := object{"payload": list{object{"contentString": rapid.SampledFrom([]string{"Please call us.", "Please write to us."}).Draw(rt, "text")}}}
 			if rapid.Bool().Draw(rt, "identified") {
 				change["identifier"] = list{object{"system": "urn:ehr", "value": id}}

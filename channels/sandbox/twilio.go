@@ -103,6 +103,9 @@ func (s *Sandbox) createMessage(w http.ResponseWriter, r *http.Request) {
 // what follows in the background.
 func (s *Sandbox) carry(w http.ResponseWriter, r *http.Request, m *Message, show func(*Message) any, progress func(*Message, Failure)) {
 	f := phoneFailure(m.To)
+	if m.Channel == channels.Voice && f.calls {
+		f = Failure{}
+	}
 	switch f.manner {
 	case refuse:
 		refusal(f.status, f.code, f.message).write(w)

@@ -96,6 +96,9 @@ func TestCommunication(t *testing.T) {
 			h.tried(m, channels.SMS, gateway.AttemptFailed)
 			h.moves(m.ID, gateway.Sending, gateway.Failed, "30003", "")
 		}, "30003", "provider-code", "The provider", "SMSWRIT", "", ""},
+		{"never confirmed", "not-done", func(m *gateway.Message) { h.becomes(m.ID, gateway.NeedsStaff, "never_confirmed") }, "never_confirmed", "code", "never said that it arrived. A person", "", "", ""},
+		{"a call not heard", "not-done", func(m *gateway.Message) { h.becomes(m.ID, gateway.Failed, "not_heard") }, "not_heard", "code", "not heard", "", "", ""},
+		{"a call withheld", "not-done", func(m *gateway.Message) { h.becomes(m.ID, gateway.Failed, "withheld") }, "withheld", "code", "rules had changed", "", "", ""},
 		{"expired", "not-done", func(m *gateway.Message) { h.becomes(m.ID, gateway.Expired, "too_late") }, "too_late", "code", "after its time", "", "", ""},
 		{"taken back", "not-done", func(m *gateway.Message) { h.becomes(m.ID, gateway.Canceled, "") }, "canceled", "code", "taken back", "", "", ""},
 		{"revoked", "not-done", func(m *gateway.Message) { h.becomes(m.ID, gateway.Canceled, "request_revoked") }, "request_revoked", "code", "taken back", "", "", ""},

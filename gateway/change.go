@@ -19,6 +19,7 @@ type Change struct {
 	Actor    string // the key's name, the provider, or "heed"
 	Seen     *Seen
 	Key      *Key
+	Turns    []Turn
 	Numbers  []NumberFact
 	Patients []PatientFact
 	Accepts  []Message
@@ -47,6 +48,14 @@ type Seen struct {
 	// Lasting: never forgotten, whatever the retention. An old START that is played to
 	// us again would lift a STOP.
 	Lasting bool
+}
+
+// Turn is the right to add to the messages of a reference, judged when it had so many
+// of them; one change has it at a time. ErrStale, for the whole change, when it has
+// another number by now: the same appointment told twice at one time is reminded of once.
+type Turn struct {
+	Reference string
+	Had       int
 }
 
 // Key is an idempotency key, kept with what it did. The answer is kept with it

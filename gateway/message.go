@@ -94,7 +94,7 @@ type Body struct {
 	Urgent    bool               `json:"urgent,omitempty"`
 	Override  string             `json:"override,omitempty"` // staff's written reason
 	Actor     string             `json:"actor,omitempty"`
-	Slot      string             `json:"slot,omitempty"` // which of the reminders of its reference it is
+	Slot      string             `json:"slot,omitempty"` // which of the messages of its reference it is: a reminder's offset, or what it was asked with
 	Answer    *Answer            `json:"answer,omitempty"`
 }
 

@@ -19,6 +19,7 @@ import (
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/api"
 	"harmonize.care/heed/gateway/events"
+	"harmonize.care/heed/gateway/fhir"
 	"harmonize.care/heed/gateway/jobs"
 	"harmonize.care/heed/gateway/observe"
 	"harmonize.care/heed/gateway/store"
@@ -147,7 +148,11 @@ func (s *server) loops() []jobs.Loop {
 // web is the HTTP server: the API, the pages, the figures, and the sandbox.
 func (s *server) web() *http.Server {
 	mux := http.NewServeMux()
-	mux.Handle("/", s.api().Handler())
+	a := s.api()
+	mux.Handle("/", a.Handler())
+	f := s.fhir(a)
+	mux.Handle("/fhir", f)
+	mux.Handle("/fhir/", f)
 	p := s.pages()
 	for _, path := range pages.Paths {
 		mux.Handle(path, p)
@@ -178,6 +183,13 @@ func (s *server) api() *api.API {
 		"/webhooks/smtp/bounces":    {Source: "smtp", Reader: s.carriers.bounces},
 	}
 	return a
+}
+
+// fhir lets in whom the API lets in.
+func (s *server) fhir(a *api.API) http.Handler {
+	return (&fhir.Server{
+		Store: s.db, Dispatcher: s.dispatcher, Who: a.Who, Log: s.log, PublicURL: a.PublicURL, Version: a.Version,
+	}).Handler()
 }
 
 func (s *server) pages() http.Handler {

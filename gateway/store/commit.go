@@ -93,6 +93,9 @@ func (u *unit) once() error {
 			return errKnown
 		}
 	}
+	if err := u.takeTurns(); err != nil {
+		return err
+	}
 	k := u.c.Key
 	if k == nil {
 		return nil
@@ -106,6 +109,27 @@ func (u *unit) once() error {
 		return err
 	}
 	return errKnown
+}
+
+// takeTurns locks the row of every reference, which stands for it by a keyed hash, and
+// then looks whether it still has what it was judged with. In one order everywhere: two
+// changes that want the same turns wait for each other and never in a circle.
+func (u *unit) takeTurns() error {
+	turns := slices.SortedFunc(slices.Values(u.c.Turns), func(x, y gateway.Turn) int { return cmp.Compare(x.Reference, y.Reference) })
+	for _, t := range turns {
+		if err := u.run("INSERT INTO seen (source, event, at) VALUES ('turn', $1, $2) ON CONFLICT (source, event) DO UPDATE SET at = excluded.at",
+			u.keys.addressKey("turn\x00"+t.Reference), micros(u.c.At)); err != nil {
+			return err
+		}
+		var has int
+		if err := u.tx.QueryRowContext(u.ctx, "SELECT count(*) FROM messages WHERE reference = $1", t.Reference).Scan(&has); err != nil {
+			return err
+		}
+		if has != t.Had {
+			return gateway.ErrStale
+		}
+	}
+	return nil
 }
 
 // accept inserts new messages.

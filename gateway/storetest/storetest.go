@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"the last place under a cap is taken once":          capIsTakenOnce,
 		"an event is heard once":                            heardOnce,
 		"a refused step can refuse the whole":               refusedWhole,
+		"a turn is taken once":                              oneTurn,
+		"a turn outlives nobody":                            turnAfterErasure,
 		"an idempotency key keeps its first answer":         firstAnswer,
 		"a second stop is not confirmed again":              confirmedOnce,
 		"words of a number are ordered by when they came":   providersClock,

@@ -143,11 +143,13 @@ func (t *text) respond(ctx context.Context) error {
 	switch {
 	case len(open) == 0:
 		t.open(gateway.TaskReply, title+" No reminder to this number is open.")
+		t.about(gateway.TaskReply, nil)
 		return nil
 	case shared:
 		t.open(kind, title+" It is not certain whose appointment is meant.")
+		t.about(kind, open)
 	default:
-		t.Respond(&t.change, &open[0], answer, gateway.TaskDetail{Quote: t.in.Body, Number: t.in.From})
+		t.Respond(&t.change, &open[0], answer, gateway.TaskDetail{Quote: t.in.Body, Number: t.in.From, Candidates: several(open)})
 	}
 	if t.mayThank() {
 		t.change.Accepts = append(t.change.Accepts, *t.reply(thanks))

@@ -262,7 +262,7 @@ func (c *closing) meant(ctx context.Context) (*gateway.Message, error) {
 		return nil, gateway.Wrong("message", "is not one of those that the task names")
 	case c.Message != 0:
 		id = c.Message
-	case id == 0 && len(d.Candidates) > 0:
+	case len(d.Candidates) > 1, id == 0 && len(d.Candidates) > 0:
 		return nil, gateway.Wrong("message", "several fit: say which one was meant; GET /v1/tasks/{id} lists them")
 	}
 	if id == 0 {

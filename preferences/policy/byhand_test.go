@@ -136,7 +136,7 @@ func TestByHandKeepsTheRulesThatBindAPerson(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, q := draw(t)
 		b := p.ByHand(s, Hand{Category: q.Category, Now: q.Now})
-		q.SendAt, q.ExpiresAt, q.Excluded, q.AtDispatch = q.Now, q.ExpiresAt, nil, false
+		q.SendAt, q.Excluded, q.AtDispatch = q.Now, nil, false
 		d := p.Decide(s, q)
 		standing := []Code{PatientErased, PatientDeceased, PatientMinor, PurposeRestricted, AuthorizationMissing}
 		if slices.Contains(standing, d.Code) != (b.Code != "") || b.Code != "" && b.Code != d.Code {

@@ -31,6 +31,11 @@ type Change struct {
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
+	// Speaks are ids of words that are about to be said in a call, judged in the change's
+	// one step: until they are Spoken, they are a call under way of its patient
+	// (Store.Calling).
+	Speaks []int64
+	Spoken []int64
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool
@@ -254,12 +259,13 @@ const (
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
+	TaskData         TaskKind = "data_request" // asked for a copy of their data: for whoever answers for privacy
 )
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
 	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
-	TaskMinor, TaskConfidential,
+	TaskMinor, TaskConfidential, TaskData,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.

@@ -17,6 +17,7 @@ const (
 	crisis     = "crisis"
 	staffAlert = "staff_alert"
 	secureLink = "secure_link"
+	pageCode   = "page_code"
 )
 
 // table lists the built-in templates. Raise a version whenever its words change:
@@ -59,7 +60,8 @@ func answers() []Template {
 	for _, name := range []string{"stop_confirmation", "cancel_confirmation", "start_confirmation", "help", "confirm_received", "reschedule_received", crisis, staffAlert} {
 		list = append(list, Template{Name: name, Version: 1, Essential: true, Content: ContentNone})
 	}
-	return list
+	code := Variable{Name: "code", Required: true, Kind: KindText, Max: 6}
+	return append(list, Template{Name: pageCode, Version: 1, Essential: true, Content: ContentNone, Variables: []Variable{code}})
 }
 
 // Builtin gives the templates that ship with the gateway. It panics if a text that

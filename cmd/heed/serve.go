@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -180,7 +181,7 @@ func (s *server) api() *api.API {
 func (s *server) pages() http.Handler {
 	return pages.New(pages.Options{
 		Store: s.db, Intake: s.intake, Dispatcher: s.dispatcher, Policy: s.policy, Links: s.links, Identity: s.identity,
-		Now: s.now, Log: s.log, PublicURL: s.cfg.HTTP.PublicURL, Retention: days(s.cfg.Retention.ContentDays),
+		Now: s.now, Random: rand.Reader, Log: s.log, PublicURL: s.cfg.HTTP.PublicURL, Retention: days(s.cfg.Retention.ContentDays),
 	}).Handler()
 }
 

@@ -111,6 +111,11 @@ var taskOutcomes = map[TaskKind][]TaskOutcome{
 		{"changed", "The patient wants it otherwise, and it was put in force so.", RecordsNothing, false},
 		{"withdrawn", "The patient no longer asks for it, and it was ended.", RecordsNothing, false},
 	},
+	TaskData: {
+		{"given", "The patient has the copy.", RecordsNothing, false},
+		{"not_the_patient", "Somebody else asked; nothing was given.", RecordsNothing, false},
+		{"withdrawn", "The patient no longer asks for it.", RecordsNothing, false},
+	},
 }
 
 // Outcomes lists how a task of a kind can end.

@@ -50,6 +50,7 @@ type closing struct {
 	outcome  gateway.TaskOutcome
 	actor    string
 	now      time.Time
+	saidAt   time.Time
 	evidence map[string]string
 	change   gateway.Change
 }
@@ -63,15 +64,15 @@ func (s *Service) closing(ctx context.Context, actor string, in Closing) (*closi
 	if c.outcome, err = t.Kind.Outcome(in.Outcome); err != nil {
 		return nil, err
 	}
-	if c.SaidAt.IsZero() {
-		c.SaidAt = c.now
+	if c.saidAt = in.SaidAt; c.saidAt.IsZero() {
+		c.saidAt = c.now
 	}
 	switch {
 	case c.outcome.Note && in.Note == "":
 		return nil, gateway.Wrong("note", "say how the patient put it: what loosens a preference needs evidence")
-	case c.SaidAt.After(c.now):
+	case c.saidAt.After(c.now):
 		return nil, gateway.Wrong("said_at", "lies in the future")
-	case c.SaidAt.Before(t.Created) && !in.SaidAt.IsZero():
+	case !in.SaidAt.IsZero() && in.SaidAt.Before(t.Created):
 		return nil, gateway.Wrong("said_at", "lies before the task was opened")
 	}
 	id := strconv.FormatInt(t.ID, 10)
@@ -138,7 +139,7 @@ func (c *closing) heard(message int64, what string) {
 // event is one that staff heard from the patient.
 func (c *closing) event(kind preferences.EventKind) preferences.Event {
 	return preferences.Event{
-		ID: c.NewID(), Kind: kind, At: c.now.UnixMicro(), Said: c.SaidAt.UnixMicro(), Source: preferences.FromStaff, Actor: c.actor, Evidence: c.evidence,
+		ID: c.NewID(), Kind: kind, At: c.now.UnixMicro(), Said: c.saidAt.UnixMicro(), Source: preferences.FromStaff, Actor: c.actor, Evidence: c.evidence,
 	}
 }
 
@@ -201,12 +202,23 @@ func (c *closing) lift(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	last := c.task.Created
 	for _, p := range (known.Stops & programs).List() {
-		if since := known.Since[p]; since.After(c.task.Created.Add(sameWord)) {
+		since := known.Since[p]
+		if since.After(c.task.Created.Add(sameWord)) {
 			return gateway.Wrong("outcome", "a newer stop came after this task was opened; it stays. Ask the patient again, and lift it with POST /v1/stops/lift")
-		} else if !c.SaidAt.After(since) {
-			return gateway.Wrong("said_at", "is not after the stop: what was said before a stop does not lift it")
 		}
+		if since.After(last) {
+			last = since
+		}
+	}
+	// When the patient said it is not known but that it was after the stop: the earliest
+	// moment counts, so that a stop which is still on its way to us is the later word.
+	if c.SaidAt.IsZero() {
+		c.saidAt = last.Add(time.Microsecond)
+	}
+	if !c.saidAt.After(last) {
+		return gateway.Wrong("said_at", "is not after the stop: what was said before a stop does not lift it")
 	}
 	if known.Stops&programs != 0 {
 		c.onNumber(preferences.NumberStarted, known.Stops&programs)

@@ -27,6 +27,8 @@ type Change struct {
 	Edits    []Edit
 	Tasks    []Task
 	Done     []TaskDone
+	Assigns  []TaskAssign
+	Told     []TaskTold
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
@@ -235,14 +237,17 @@ type Audit struct {
 
 // Task is work for a person.
 type Task struct {
-	ID      int64
-	Kind    TaskKind
-	Patient int64
-	Message int64
-	Created time.Time
-	Due     time.Time
-	DoneAt  time.Time
-	Detail  TaskDetail
+	ID       int64
+	Kind     TaskKind
+	Patient  int64
+	Message  int64
+	Created  time.Time
+	Due      time.Time
+	DoneAt   time.Time
+	Assignee string    // who looks after it, by a name that the practice uses; "": nobody in particular
+	Told     int       // how often it was told that it is overdue
+	ToldAt   time.Time // the last time; zero: never
+	Detail   TaskDetail
 }
 
 // TaskKind says what is to be done. Names stand in the database.
@@ -289,14 +294,16 @@ type TaskDetail struct {
 	Number  string   `json:"number,omitempty"`
 	// Reminder is the message that the person answered. It is no Task.Message, of which
 	// each kind of task has one: people answer a reminder more than once.
-	Reminder int64  `json:"reminder,omitempty"`
-	Outcome  string `json:"outcome,omitempty"` // what staff wrote on closing it
-}
-
-// TaskDone closes a task.
-type TaskDone struct {
-	ID      int64
-	Outcome string
+	Reminder int64 `json:"reminder,omitempty"`
+	// Candidates are the messages that may have been answered, where it is not certain
+	// which one was.
+	Candidates []int64  `json:"candidates,omitempty"`
+	Heard      Response `json:"heard,omitempty"` // what the person asked for, where that was understood
+	// Programs share the number of ours that the person wrote to; empty: not known.
+	Programs channels.ProgramSet `json:"programs,omitempty"`
+	Outcome  string              `json:"outcome,omitempty"` // what staff said on closing it: a code of the kind, or their own words
+	Note     string              `json:"note,omitempty"`    // what they wrote beside a code
+	DoneBy   string              `json:"done_by,omitempty"`
 }
 
 // TaskDueIn says how soon a person should have looked: a crisis at once, what

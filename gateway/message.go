@@ -18,6 +18,7 @@ var (
 	ErrErased   = errors.New("this patient was erased")
 	ErrConflict = errors.New("the same idempotency key came with another body")
 	ErrReplayed = errors.New("this idempotency key was used before: nothing was done again")
+	ErrClosed   = errors.New("this task is done already; its first outcome stands")
 )
 
 // Status is where a message stands. Numbers stand in the database.

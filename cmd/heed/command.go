@@ -82,7 +82,7 @@ func checkArgs(cmd *cobra.Command) {
 }
 
 // freeFlags are those in which people write freely.
-var freeFlags = []string{"var", "outcome", "override", "set"}
+var freeFlags = []string{"var", "outcome", "note", "override", "set"}
 
 // checkCall looks at a call as a whole before anything is done.
 func (c *command) checkCall(cmd *cobra.Command, args []string) error {

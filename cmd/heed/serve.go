@@ -142,6 +142,7 @@ func (s *server) loops() []jobs.Loop {
 		// What another replica approved or retired is in force here after two seconds.
 		jobs.Loop{Name: "templates", Interval: 2 * time.Second, Log: s.log, Work: s.wording.Reload},
 		s.pulse(),
+		s.tellOverdue(),
 	)
 }
 
@@ -212,15 +213,7 @@ func (s *server) figures() {
 	s.metrics.Counter("heed_cache_hits_total", "Snapshots found in the cache.", func() float64 { return float64(s.stats().Hits) })
 	s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in the cache.", func() float64 { return float64(s.stats().Misses) })
 	s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(s.stats().Errors) })
-	s.metrics.Gauge("heed_tasks_open", "Tasks that wait for a person, at most 500.", func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		open, err := s.db.Tasks(ctx, gateway.TaskFilter{Limit: 500})
-		if err != nil {
-			return -1
-		}
-		return float64(len(open))
-	})
+	s.taskFigures()
 }
 
 // retention of what no setting names: keys for twice their promise, providers'

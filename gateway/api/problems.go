@@ -121,6 +121,8 @@ func failure(err error) error {
 		return problem(http.StatusConflict, "erased", "This patient was erased; the id is not used again.")
 	case errors.Is(err, gateway.ErrConflict):
 		return conflict()
+	case errors.Is(err, gateway.ErrClosed):
+		return problem(http.StatusConflict, "already_done", "This task is done already; its first outcome stands. GET /v1/tasks/{id} shows it.")
 	case errors.Is(err, gateway.ErrStale):
 		return problem(http.StatusConflict, "moved_on", "The record changed meanwhile, or the message no longer waits. Read it again.")
 	case errors.Is(err, context.Canceled):

@@ -187,6 +187,16 @@ func (u *unit) rest() error {
 			return err
 		}
 	}
+	for _, a := range u.c.Assigns {
+		if err := u.assign(a); err != nil {
+			return err
+		}
+	}
+	for _, t := range u.c.Told {
+		if err := u.told(t); err != nil {
+			return err
+		}
+	}
 	for _, a := range u.c.Audit {
 		if u.refused[a.Step] {
 			continue
@@ -213,17 +223,18 @@ func (u *unit) insertTask(t *gateway.Task) error {
 	}
 	// A message has one task of a kind: one that comes again opens it again.
 	opened := *t
-	err = u.tx.QueryRowContext(u.ctx, `INSERT INTO tasks (id, kind, patient, message, created_at, due_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (kind, message) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at, done_at = NULL, sealed = excluded.sealed
+	err = u.tx.QueryRowContext(u.ctx, `INSERT INTO tasks (id, kind, patient, message, created_at, due_at, tell_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (kind, message) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at, tell_at = excluded.tell_at, told = 0, told_at = 0,
+			done_at = NULL, sealed = excluded.sealed
 		WHERE tasks.done_at IS NOT NULL RETURNING id`,
-		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), sealed).Scan(&opened.ID)
+		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), micros(t.TellAt()), sealed).Scan(&opened.ID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // it is open
 	}
 	if err != nil {
 		return fmt.Errorf("keeping a change: %w", err)
 	}
-	u.taskMoved(gateway.TaskOpened, opened)
+	u.taskMoved(gateway.TaskOpened, opened, "")
 	return nil
 }
 
@@ -265,11 +276,11 @@ func (u *unit) closeTask(done gateway.TaskDone) error {
 	if err := open(key, sealed, &detail); err != nil {
 		return err
 	}
-	detail.Outcome = done.Outcome
+	detail.Outcome, detail.Note, detail.DoneBy = done.Outcome, done.Note, u.c.Actor
 	if sealed, err = seal(key, detail); err != nil {
 		return err
 	}
-	u.taskMoved(gateway.TaskClosed, t)
+	u.taskMoved(gateway.TaskClosed, t, done.Code)
 	return u.run("UPDATE tasks SET done_at = $2, sealed = $3 WHERE id = $1", done.ID, micros(u.c.At), sealed)
 }
 

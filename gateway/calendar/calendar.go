@@ -37,7 +37,7 @@ var epoch = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // File writes one appointment. METHOD:PUBLISH asks for no answer (RFC 5546 section
 // 3.2.1). The entry has no alarm and no end: nobody told us how long it takes.
-func (w *Writer) File(a dispatch.Appointment) channels.Attachment {
+func (w *Writer) File(a dispatch.CalendarEntry) channels.Attachment {
 	file := ics.NewCalendarFor("Heed")
 	file.SetMethod(ics.MethodPublish)
 	e := file.AddEvent(w.uid(a))
@@ -57,7 +57,7 @@ func (w *Writer) File(a dispatch.Appointment) channels.Attachment {
 
 // uid is the same for an appointment however often it is told, and says nothing: the
 // practice's id of it is personal data.
-func (w *Writer) uid(a dispatch.Appointment) string {
+func (w *Writer) uid(a dispatch.CalendarEntry) string {
 	mac := hmac.New(sha256.New, w.key)
 	fmt.Fprintf(mac, "%d %s", a.Patient, a.Reference)
 	return hex.EncodeToString(mac.Sum(nil)[:16])

@@ -22,8 +22,8 @@ func writer(t testing.TB, secret string) *Writer {
 	return w
 }
 
-func appointment() dispatch.Appointment {
-	return dispatch.Appointment{
+func appointment() dispatch.CalendarEntry {
+	return dispatch.CalendarEntry{
 		Entry:   templates.Entry{Start: time.Date(2030, 1, 7, 10, 30, 0, 0, time.FixedZone("", -7*3600)), Summary: "Appointment (Your provider)", Location: "12 Main Street, floor 2"},
 		Patient: 7, Reference: "APPT-1009", Told: time.Date(2029, 12, 1, 8, 0, 0, 0, time.UTC),
 	}

@@ -10,8 +10,8 @@ import (
 	"harmonize.care/heed/templates"
 )
 
-// Appointment is one calendar entry to write.
-type Appointment struct {
+// CalendarEntry is one appointment in a calendar.
+type CalendarEntry struct {
 	templates.Entry
 	Patient   int64
 	Reference string // the practice's id of it, or else our own of the message: tells entries apart, and is never shown
@@ -21,7 +21,7 @@ type Appointment struct {
 // Calendar writes calendar files. The same appointment is the same entry, told later
 // is the newer word on it.
 type Calendar interface {
-	File(a Appointment) channels.Attachment
+	File(e CalendarEntry) channels.Attachment
 }
 
 // attach gives the calendar file that goes with the mail of an appointment, or
@@ -35,9 +35,9 @@ func (d *Dispatcher) attach(m *gateway.Message, t *templates.Template, k known, 
 	if !ok {
 		return nil
 	}
-	a := Appointment{Entry: entry, Patient: m.Patient, Reference: "reference " + m.Reference, Told: m.Created}
+	e := CalendarEntry{Entry: entry, Patient: m.Patient, Reference: "reference " + m.Reference, Told: m.Created}
 	if m.Reference == "" {
-		a.Reference = "message " + strconv.FormatInt(m.ID, 10)
+		e.Reference = "message " + strconv.FormatInt(m.ID, 10)
 	}
-	return []channels.Attachment{d.Calendar.File(a)}
+	return []channels.Attachment{d.Calendar.File(e)}
 }

@@ -78,7 +78,7 @@ func newHouse(t testing.TB) *house {
 	fence := &gateway.Fence{Store: h.db, Now: now, Lease: 5 * time.Second, Pause: func(ctx context.Context) error { return ctx.Err() }}
 	h.intake = &intake.Service{Store: h.db, Cache: c, Fence: fence, Policy: p, Now: now, NewID: ids.New, Wake: func() {}}
 	h.dispatcher = &dispatch.Dispatcher{
-		Store: h.db, Cache: c, Fence: fence, Policy: p, Templates: templates.Builtin(), Now: now, NewID: ids.New, Wake: func() {}, Lease: 5 * time.Second,
+		Store: h.db, Cache: c, Fence: fence, Policy: p, Templates: templates.Builtin, Now: now, NewID: ids.New, Wake: func() {}, Lease: 5 * time.Second,
 		Identity: templates.Identity{DiscreetName: "Lakeside", TimeZone: "America/Denver"},
 	}
 	h.handler = (&fhir.Server{

@@ -281,7 +281,7 @@ func (r *reading) payload(p *r4.CommunicationRequestPayload, element string, ask
 	if p.ContentString == "" {
 		return
 	}
-	if t, ok := r.Dispatcher.Templates.Get(ask.Template); ok {
+	if t, ok := r.Dispatcher.Templates().Get(ask.Template); ok {
 		for _, v := range t.Variables {
 			if v.Name == "text" {
 				ask.Variables["text"] = p.ContentString

@@ -92,6 +92,8 @@ type view struct {
 	Senders     []sender
 	PhoneFails  []Failure
 	MailFails   []Failure
+	OptOuts     []shownOptOut
+	ASMGroup    int
 }
 
 func (s *Sandbox) showPage(w http.ResponseWriter, r *http.Request) {
@@ -121,6 +123,7 @@ func (s *Sandbox) view(query string) view {
 	}
 	v.Senders = s.senders()
 	v.PhoneFails, v.MailFails = PhoneFailures(), MailFailures()
+	v.OptOuts, v.ASMGroup = s.shownOptOuts(), s.opt.ASMGroup
 	v.Phones, v.Mailboxes = boxes(s.Messages(), query)
 	return v
 }

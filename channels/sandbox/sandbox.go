@@ -50,6 +50,7 @@ type Options struct {
 	SendGridSigning       *ecdsa.PrivateKey // P-256, signs SendGrid's events; made when nil
 	Webhooks              Webhooks
 	Programs              map[string]string // our own numbers (E.164) → program name; empty: every sender is taken
+	ASMGroup              int               // the one unsubscribe group that SendGrid has; 0: none
 	Clock                 *Clock            // lets the page move the time; nil: it cannot be moved
 	Now                   func() time.Time  // used without Clock; nil: the host's clock
 	Rand                  io.Reader         // seeds ids and the signing key; nil: crypto/rand
@@ -78,6 +79,7 @@ type Message struct {
 	Validity   time.Duration
 	action     string   // where a call's script sends the pressed key
 	callEvents []string // the call events asked for
+	suppressed bool     // SendGrid drops it: the person stands on its list
 }
 
 // Sandbox is the pretend carrier. It is safe for concurrent use.
@@ -94,11 +96,15 @@ type Sandbox struct {
 	receipts chan func()
 	lost     atomic.Int64 // webhooks that found no taker
 
+	optOutCalls atomic.Int64
+	groupGone   atomic.Bool
+
 	mu      sync.Mutex
 	list    []*Message // oldest first, at most keep
 	byID    map[string]*Message
 	changes uint64 // moves with every visible change
 	cut     bool   // unreachable
+	optOuts map[optOut]bool
 }
 
 // New starts a pretend carrier; Close ends it. It panics only when the host has
@@ -122,6 +128,7 @@ func New(o Options) *Sandbox {
 		replies:  make(chan func(), replyBacklog),
 		receipts: make(chan func(), receiptBacklog),
 		byID:     map[string]*Message{},
+		optOuts:  map[optOut]bool{},
 	}
 	if _, err := io.ReadFull(o.Rand, s.seed[:]); err != nil {
 		panic("sandbox: no randomness: " + err.Error())

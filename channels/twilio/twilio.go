@@ -48,6 +48,7 @@ type Adapter struct {
 	token    string
 	previous string
 	base     *url.URL
+	accounts *url.URL // where consents are kept
 	callback *url.URL // nil: none
 	from     map[channels.Program]string
 	service  map[channels.Program]string
@@ -61,6 +62,7 @@ var (
 	_ channels.InboxReader   = (*Adapter)(nil)
 	_ channels.Dater         = (*Adapter)(nil)
 	_ channels.WebhookReader = (*Adapter)(nil)
+	_ channels.OptOutKeeper  = (*Adapter)(nil)
 )
 
 // New makes an adapter. It makes no call; errors are about the options.
@@ -83,6 +85,10 @@ func New(o Options) (*Adapter, error) {
 	var err error
 	if a.base, err = readBase(o.BaseURL); err != nil {
 		return nil, err
+	}
+	a.accounts = a.base
+	if o.BaseURL == "" {
+		a.accounts = &url.URL{Scheme: "https", Host: "accounts.twilio.com"}
 	}
 	if o.StatusCallback != "" {
 		a.callback, err = url.Parse(o.StatusCallback)

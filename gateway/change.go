@@ -248,12 +248,13 @@ const (
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
+	TaskMirror       TaskKind = "mirror_drift" // a provider's list of opt-outs and ours differed
 )
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
 	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
-	TaskMinor, TaskConfidential,
+	TaskMinor, TaskConfidential, TaskMirror,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.

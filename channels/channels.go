@@ -164,10 +164,10 @@ type Outgoing struct {
 	Channel  Channel
 	To       string            // E.164, or a mailbox
 	Subject  string            // email only
-	Text     string            // the body; for voice what is spoken
+	Text     string            // the body; for voice what is spoken, which the provider asks for when the call is answered
 	HTML     string            // email only; may be empty
 	Headers  map[string]string // email only: List-Unsubscribe and its like
-	Validity time.Duration     // sms: how long the provider may hold it
+	Validity time.Duration     // sms and voice: how long the provider may hold it, or let it ring
 	Bulk     bool              // a marketing mail: the provider's suppression group applies, nowhere else
 }
 
@@ -263,7 +263,7 @@ type DeliveryStatus uint8
 const (
 	Accepted  DeliveryStatus = iota + 1 // taken by the provider
 	OnItsWay                            // handed to the carrier or the receiving mail server
-	Delivered                           // confirmed
+	Delivered                           // confirmed; of a call: it was answered and has ended, whoever took it
 	Failed                              // will not arrive; the code says why
 )
 

@@ -29,6 +29,11 @@ type Change struct {
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
+	// Speaks are ids of words that are about to be said in a call, judged in the change's
+	// one step: until they are Spoken, they are a call under way of its patient
+	// (Store.Calling).
+	Speaks []int64
+	Spoken []int64
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool
@@ -245,16 +250,18 @@ const (
 	TaskReschedule   TaskKind = "reschedule"        // asked to reschedule
 	TaskStart        TaskKind = "start_not_lifted"  // START came, and what was stopped stays so
 	TaskUnread       TaskKind = "unread_text"       // a text came whose words nobody here could read
+	TaskCallBack     TaskKind = "call_back"         // asked in a call to be called back
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
 	TaskMirror       TaskKind = "mirror_drift" // a provider's list of opt-outs and ours differed
+	TaskData         TaskKind = "data_request" // asked for a copy of their data: for whoever answers for privacy
 )
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
-	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
-	TaskMinor, TaskConfidential, TaskMirror,
+	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
+	TaskMinor, TaskConfidential, TaskData, TaskMirror,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.
@@ -289,7 +296,7 @@ func TaskDueIn(kind TaskKind) time.Duration {
 	switch kind {
 	case TaskCrisis:
 		return 0
-	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskHold, TaskStart, TaskUnread:
+	case TaskNeedsStaff, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskStart, TaskUnread:
 		return 8 * time.Hour
 	}
 	return 48 * time.Hour

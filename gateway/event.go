@@ -27,7 +27,8 @@ const (
 	TaskOpened        EventType = "task.opened"
 	TaskClosed        EventType = "task.closed"
 	ReplyReceived     EventType = "reply.received"
-	Ping              EventType = "ping" // a test: only to the endpoint that asked for it
+	ReplyUnderstood   EventType = "reply.understood" // what a person responded to one message
+	Ping              EventType = "ping"             // a test: only to the endpoint that asked for it
 )
 
 // MessageMoved is the type for a message that came to a status.
@@ -39,7 +40,7 @@ func EventTypes() []EventType {
 	for s := range Status(len(statusNames)) {
 		list = append(list, MessageMoved(s))
 	}
-	return append(list, PreferenceChanged, TaskOpened, TaskClosed, ReplyReceived)
+	return append(list, PreferenceChanged, TaskOpened, TaskClosed, ReplyReceived, ReplyUnderstood)
 }
 
 // EventData is what a payload says: our own ids, codes and versions.
@@ -156,3 +157,17 @@ type DeliveryFilter struct {
 	After    int64
 	Limit    int
 }
+
+// Response is what a person responds to a message, by text or by key. It stands as an
+// event of the message.
+type Response string
+
+// The responses.
+const (
+	Confirmed       Response = "confirmed"
+	RescheduleAsked Response = "reschedule_asked"
+	CallBackAsked   Response = "call_back_asked"
+)
+
+// Responses lists them.
+var Responses = []Response{Confirmed, RescheduleAsked, CallBackAsked}

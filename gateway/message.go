@@ -101,7 +101,10 @@ type Body struct {
 // Answer is what makes a message an answer: it goes straight to the number that
 // has just written, from the program it wrote to.
 type Answer struct {
-	To      string           `json:"to"`
+	To string `json:"to"`
+	// Pair is set instead of To where somebody asked on a page for something that goes to
+	// an address on record: a code. It is fenced like every message that is no answer.
+	Pair    preferences.Pair `json:"pair,omitzero"`
 	Program channels.Program `json:"program"`
 	Locale  string           `json:"locale"`
 	// Discreet: the practice is not named.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"harmonize.care/heed/channels"
 )
 
 // Category is what the policy says of a category, as far as its texts must obey it.
@@ -77,6 +79,13 @@ func (l *linter) forms() {
 			l.refuse(RuleForms, "the %s text, form %s, is not there in every language, normal and discreet", w.Channel, w.Form)
 			return
 		}
+		if w.Channel == channels.Voice {
+			if !t.Has(w.Channel, CallBack, true) || !t.Has(w.Channel, Voicemail, true) {
+				l.refuse(RuleForms, "there is no voice text that only asks to call back, or none for an answering machine")
+				return
+			}
+			continue
+		}
 		if t.Category != "" && t.Content != ContentNone && w.Form == Full && !t.Has(w.Channel, SecureLink, true) {
 			l.refuse(RuleForms, "there is no %s text that only points to the secure link", w.Channel)
 			return
@@ -118,7 +127,7 @@ func (l *linter) variable(w Wording, name string, needed, inSubject bool) {
 	case needed && !v.Required:
 		l.refuse(RuleVariables, "{%s} may be absent: put it and the words around it in square brackets", name)
 	case w.Form != Full:
-		l.refuse(RuleVariables, "{%s}: a text that only points to a link says nothing else", name)
+		l.refuse(RuleVariables, "{%s}: a text that only points to a link, or asks to call, says nothing else", name)
 	case inSubject && t.Content != ContentNone:
 		l.refuse(RuleContent, "{%s}: a subject shows no variable, because a lock screen shows the subject", name)
 	case w.Discreet && v.Kind == KindText && t.Content != ContentNone:

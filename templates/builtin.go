@@ -17,6 +17,7 @@ const (
 	crisis     = "crisis"
 	staffAlert = "staff_alert"
 	secureLink = "secure_link"
+	pageCode   = "page_code"
 )
 
 // table lists the built-in templates. Raise a version whenever its words change:
@@ -39,16 +40,16 @@ func table() []Template {
 	due := Variable{Name: "due_on", Kind: KindDate, Max: 10}
 
 	return []Template{
-		{Name: "appointment_reminder", Version: 1, Essential: true, Content: ContentMinimal, Variables: appointment},
-		{Name: "appointment_change", Version: 1, Essential: true, Content: ContentMinimal, Variables: appointment},
-		{Name: "follow_up", Version: 1, Essential: true, Content: ContentMinimal, Variables: []Variable{message}},
-		{Name: "treatment_update", Version: 1, Essential: true, Content: ContentClinical, Variables: []Variable{message}},
+		{Name: "appointment_reminder", Version: 2, Essential: true, Content: ContentMinimal, Variables: appointment},
+		{Name: "appointment_change", Version: 2, Essential: true, Content: ContentMinimal, Variables: appointment},
+		{Name: "follow_up", Version: 2, Essential: true, Content: ContentMinimal, Variables: []Variable{message}},
+		{Name: "treatment_update", Version: 2, Essential: true, Content: ContentClinical, Variables: []Variable{message}},
 		{Name: "legal_notice", Version: 1, Essential: true, Content: ContentNone, Variables: []Variable{title, letter}},
 		{Name: "billing_notice", Version: 1, Essential: true, Content: ContentMinimal, Variables: []Variable{due, note}},
 		{Name: "symptom_check_in", Version: 1, Content: ContentMinimal},
 		{Name: "survey", Version: 1, Content: ContentMinimal, Variables: []Variable{needed}},
 		{Name: "newsletter", Version: 1, Content: ContentNone, Variables: []Variable{title, letter, link}},
-		{Name: "marketing", Version: 1, Content: ContentNone, Variables: []Variable{title, message, link}},
+		{Name: "marketing", Version: 2, Content: ContentNone, Variables: []Variable{title, message, link}},
 		{Name: "sponsored_marketing", Version: 1, Content: ContentNone, Variables: []Variable{title, letter, link}},
 	}
 }
@@ -59,7 +60,8 @@ func answers() []Template {
 	for _, name := range []string{"stop_confirmation", "cancel_confirmation", "start_confirmation", "help", "confirm_received", "reschedule_received", crisis, staffAlert} {
 		list = append(list, Template{Name: name, Version: 1, Essential: true, Content: ContentNone})
 	}
-	return list
+	code := Variable{Name: "code", Required: true, Kind: KindText, Max: 6}
+	return append(list, Template{Name: pageCode, Version: 1, Essential: true, Content: ContentNone, Variables: []Variable{code}})
 }
 
 // Builtin gives the templates that ship with the gateway. It panics if a text that
@@ -85,14 +87,18 @@ func load(from fs.FS) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("texts/email.html: %w", err)
 	}
-	s := &Set{byName: map[string]*Template{}}
+	voice, err := readVoice(from)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{byName: map[string]*Template{}, spoken: voice.lines}
 	categories := table()
 	for i, t := range append(categories, answers()...) {
 		if i < len(categories) {
 			t.Category = t.Name
 		}
 		t.footer, t.layout, t.words = foot, page, map[which]words{}
-		if err := t.read(from, shared); err != nil {
+		if err := t.read(from, shared, voice); err != nil {
 			return nil, err
 		}
 		s.byName[t.Name] = &t
@@ -102,7 +108,7 @@ func load(from fs.FS) (*Set, error) {
 
 // read takes a template's words from its file. What carries anything may also
 // have to go behind a link, and all of these say the same.
-func (t *Template) read(from fs.FS, shared []string) error {
+func (t *Template) read(from fs.FS, shared []string, v voice) error {
 	own, err := readAll(from, "texts/"+t.Name+".txt")
 	if err != nil {
 		return err
@@ -115,8 +121,15 @@ func (t *Template) read(from fs.FS, shared []string) error {
 			return fmt.Errorf("texts/secure_link.txt: %w", err)
 		}
 	}
+	all := append(own, shared...)
+	if t.isSpoken() {
+		if err := t.speak(v); err != nil {
+			return err
+		}
+		all = append(all, v.files...)
+	}
 	sum := sha256.New()
-	for _, text := range append(own, shared...) {
+	for _, text := range all {
 		fmt.Fprintf(sum, "%d:%s", len(text), text)
 	}
 	t.Digest = hex.EncodeToString(sum.Sum(nil)[:8])

@@ -70,7 +70,7 @@ func (c goldenCase) request() (template string, r templates.Request) {
 	template = take("template")
 	r.Channel, _ = channels.ParseChannel(take("channel"))
 	r.Locale = take("locale")
-	r.Form = templates.Form(max(0, slices.Index([]string{"full", "secure_link", "call_back"}, take("form"))))
+	r.Form, _ = templates.ParseForm(take("form"))
 	r.Discreet = take("discreet") == "yes"
 	take("html")
 	r.Vars, r.Identity, r.Links = vars, templates.SampleIdentity(), templates.SampleLinks()
@@ -90,6 +90,8 @@ func (c goldenCase) shown(set *templates.Set) string {
 		return "refused: " + err.Error()
 	case r.Channel == channels.SMS:
 		return fmt.Sprintf("%s, segments: %d\n\n%s", text.Segments.Encoding, text.Segments.Count, text.Text)
+	case r.Channel == channels.Voice:
+		return text.Language + "\n\n" + text.Text
 	case c.fields["html"] == "yes":
 		return "Subject: " + text.Subject + "\n\n" + text.Text + "\n" + text.HTML
 	}

@@ -78,8 +78,8 @@ func letters(text string) string {
 	return strings.NewReplacer(" ", "", sentenceEnd, "").Replace(padded(text))
 }
 
-// spoken writes a US number as people write it; another stays as it is.
-func spoken(e164 string) string {
+// written writes a US number as people write it; another stays as it is.
+func written(e164 string) string {
 	if len(e164) == 12 && strings.HasPrefix(e164, "+1") {
 		return e164[2:5] + "-" + e164[5:8] + "-" + e164[8:]
 	}

@@ -83,3 +83,55 @@ func spanishClock(t time.Time) string {
 	}
 	return article + strconv.Itoa(hour) + t.Format(":04 ") + half
 }
+
+// Language gives the language that texts have for a locale: en or es.
+func Language(locale string) string { return languageOf(locale) }
+
+// momentAloud says a time as a person says it: "Monday, January 7, at 10:30 AM",
+// "lunes 7 de enero, a las 10 y media de la mañana".
+func momentAloud(t time.Time, language string) string {
+	if language == spanish {
+		day := strconv.Itoa(t.Day())
+		if t.Day() == 1 {
+			day = "primero"
+		}
+		weekday, _, _ := strings.Cut(spanishDay(t, true), " ")
+		return weekday + " " + day + " de " + spanishMonth(t) + "," + spanishHour(t)
+	}
+	at := t.Format("Monday, January 2, at ")
+	switch {
+	case t.Hour() == 12 && t.Minute() == 0:
+		return at + "noon"
+	case t.Hour() == 0 && t.Minute() == 0:
+		return at + "midnight"
+	case t.Minute() == 0:
+		return at + t.Format("3 PM")
+	}
+	return at + t.Format("3:04 PM")
+}
+
+// spanishHour says the time of day: " a la una y cuarto de la tarde".
+func spanishHour(t time.Time) string {
+	hour := " a las " + strconv.Itoa((t.Hour()+11)%12+1)
+	if t.Hour()%12 == 1 {
+		hour = " a la una"
+	}
+	minutes := map[int]string{0: "", 15: " y cuarto", 30: " y media"}
+	past, named := minutes[t.Minute()]
+	if !named {
+		past = " y " + strconv.Itoa(t.Minute())
+	}
+	switch {
+	case t.Hour() == 0 && t.Minute() == 0:
+		return " a medianoche"
+	case t.Hour() == 12 && t.Minute() == 0:
+		return " al mediodía"
+	case t.Hour() < 6:
+		return hour + past + " de la madrugada"
+	case t.Hour() < 12:
+		return hour + past + " de la mañana"
+	case t.Hour() < 20:
+		return hour + past + " de la tarde"
+	}
+	return hour + past + " de la noche"
+}

@@ -38,6 +38,9 @@ func (r *Refused) Error() string { return r.Problem }
 const (
 	maxSMS     = 1600 // characters that Twilio takes: https://www.twilio.com/docs/api/errors/21617
 	maxSubject = 200
+	// maxSpoken keeps a script below the 4,000 characters that Twilio takes, whatever
+	// stands around its words, and a call below three minutes.
+	maxSpoken = 2500
 )
 
 // lint asks every rule of a rendered message; the first that refuses it speaks.
@@ -106,6 +109,8 @@ func (m *message) mentalHealth() string {
 		return "the subject names mental health: a lock screen shows it; use other words"
 	case m.request.Discreet && NamesMentalHealth(m.shown()):
 		return "a discreet text names mental health: use other words"
+	case m.isCall() && NamesMentalHealth(m.shown()):
+		return "the call names mental health: whoever picks up hears it; use other words, or send it by email only"
 	case !m.isEmail() && NamesMentalHealth(m.shown()):
 		return "the SMS names mental health: a lock screen shows it; use other words, or send it by email only"
 	}
@@ -138,12 +143,17 @@ func contentProblem(content string) string {
 func (m *message) identity() string {
 	i := m.request.Identity
 	names := m.sender()
+	if m.isCall() {
+		names = aloud(names, m.language)
+	}
 	if !m.ofCategory() && m.template.Name != staffAlert {
 		names = i.DiscreetName // an answer goes to a number that may be anybody's
 	}
 	switch {
 	case names == "" || !strings.Contains(oneLine(m.text.Text), oneLine(names)):
 		return "the text does not say who is writing: use {sender}, and set practice.name and practice.discreet_name"
+	case m.isCall() && !saidFirst(m.text.Text, names):
+		return "the call does not begin with who is calling: 47 CFR 64.1200(b)(1)"
 	case m.request.Discreet && m.ofCategory() && i.Name != "" && contains(m.said(), i.Name):
 		return "a discreet text names the practice: leave the name out of the variables and of practice.postal_address"
 	}
@@ -151,6 +161,9 @@ func (m *message) identity() string {
 }
 
 func (m *message) optOut() string {
+	if m.isCall() {
+		return m.optOutAloud()
+	}
 	if !m.isEmail() && m.ofCategory() && !saysStop(m.text.Text) {
 		return "the SMS does not say how to stop: add “Reply STOP to stop.” (“Responda PARAR …”)"
 	}
@@ -180,7 +193,9 @@ func (m *message) preferences() string {
 
 func (m *message) length() string {
 	switch {
-	case !m.isEmail() && places(m.text.Text) > maxSMS:
+	case m.isCall() && places(m.text.Text) > maxSpoken:
+		return fmt.Sprintf("the call is longer than %d characters: nobody listens that long; shorten it", maxSpoken)
+	case !m.isEmail() && !m.isCall() && places(m.text.Text) > maxSMS:
 		return fmt.Sprintf("the SMS is longer than %d characters: shorten it", maxSMS)
 	case places(m.text.Subject) > maxSubject:
 		return fmt.Sprintf("the subject is longer than %d characters: shorten it", maxSubject)
@@ -199,12 +214,12 @@ func (t *Template) unfit(v Variable, value string) string {
 	case v.Kind == KindText && exceeds(t.Content, value):
 		return contentProblem(t.Content)
 	case t.Content != ContentClinical && t.onLockScreen(v.Name) && NamesMentalHealth(value):
-		return "names mental health, and would stand in an SMS or a subject line: use other words"
+		return "names mental health, and would stand in an SMS or a subject line, or be spoken: use other words"
 	}
 	return ""
 }
 
-// onLockScreen: some SMS or subject shows this variable.
+// onLockScreen: some SMS or subject shows this variable, or some call speaks it.
 func (t *Template) onLockScreen(name string) bool {
 	for key, w := range t.words {
 		if key.channel != channels.Email && w.body.asks(name) || w.subject.asks(name) {

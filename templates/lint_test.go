@@ -76,7 +76,16 @@ func TestLintRefuses(t *testing.T) {
 		{"the place in a discreet text", "appointment_reminder", Full, "== en sms discreet\n{sender}: {location}." + stop, RuleVariables},
 		{"a time beside a secure link", "appointment_reminder", SecureLink, "== en sms normal\n{sender}: {appointment_time} {secure_link}" + stop, RuleVariables},
 		{"a link to what is not there", "follow_up", Full, "== en email normal\nSubject: {sender}\nLink: {url} Read\n\n{text}", RuleVariables},
-		{"a form that is half there", "follow_up", CallBack, "== en voice normal\n{sender}: call {phone}.", RuleForms},
+		{"a form that is half there", "symptom_check_in", CallBack, "== en voice normal\n{sender}: call {phone}.", RuleForms},
+		{"spoken words without any for a machine", "symptom_check_in", Full, "== en voice normal and discreet\nHello.\n== es voice normal and discreet\nHola.", RuleForms},
+		{"mental health in a call", "follow_up", Full, "== en voice normal\n{text} Ask your therapist.", RuleMentalHealth},
+		{"mental health on an answering machine", "marketing", Voicemail, "== en voice normal\nThis is {sender}, counseling. Call {phone} or {opt_out_phone}.", RuleMentalHealth},
+		{"a call that goes on and on", "follow_up", Full, "== en voice normal\n{text} " + strings.Repeat("long ", 500), RuleLength},
+		{"the message on an answering machine", "follow_up", Voicemail, "== en voice normal\nThis is {sender}. {text} Call {phone} or {opt_out_phone}.", RuleVariables},
+		{"nobody's voice on an answering machine", "follow_up", Voicemail, "== en voice normal\nCall {phone} or {opt_out_phone}.", RuleIdentity},
+		{"a name that comes late", "follow_up", Voicemail, "== en voice normal\nThis is a call about the matter, says {sender}. Call {phone} or {opt_out_phone}.", RuleIdentity},
+		{"a machine without the opt-out number", "follow_up", Voicemail, "== en voice normal\nThis is {sender}. Call {phone}.", RuleOptOut},
+		{"staff's words in a discreet call", "follow_up", Full, "== en voice discreet\n{text}", RuleVariables},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bad := rewritten(t, c.template, c.form, c.file)

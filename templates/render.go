@@ -28,11 +28,15 @@ func (t *Template) Render(r Request) (Text, error) {
 	if err != nil {
 		return Text{}, err
 	}
-	if r.Channel == channels.Email {
+	switch r.Channel {
+	case channels.Email:
 		err = m.email(w, values)
-	} else {
+	case channels.Voice:
+		err = m.voice(w, values)
+	default:
 		err = m.sms(w, values)
 	}
+	m.text.Language = language
 	if err == nil && t.Name != crisis { // must go, whatever it says: Identity.Check looks at its words
 		err = m.lint()
 	}
@@ -62,11 +66,14 @@ func (m *message) sender() string {
 func (m *message) values() (map[string]string, error) {
 	i := m.request.Identity
 	values := map[string]string{
-		"sender": m.sender(), "discreet_name": i.DiscreetName, "phone": spoken(i.Phone), "opt_out_phone": spoken(i.OptOutPhone),
+		"sender": m.sender(), "discreet_name": i.DiscreetName, "phone": written(i.Phone), "opt_out_phone": written(i.OptOutPhone),
 		"postal_address": m.postalAddress(), "secure_link": m.request.Links.Secure,
 	}
 	for name, value := range values {
 		values[name] = oneLine(value)
+	}
+	if m.isCall() {
+		m.soundSettings(values)
 	}
 	for _, v := range m.template.Variables {
 		value := m.request.Vars[v.Name]
@@ -80,6 +87,8 @@ func (m *message) values() (map[string]string, error) {
 			var date time.Time
 			date, err = time.Parse(time.DateOnly, value)
 			value = day(date, m.language)
+		case m.isCall():
+			value = aloud(value, m.language)
 		case m.request.Channel == channels.SMS:
 			value = plain(value)
 		}
@@ -118,6 +127,9 @@ func (m *message) moment(value string) (string, error) {
 		if name == "" {
 			note = " UTC"
 		}
+	}
+	if m.isCall() {
+		return momentAloud(at, m.language) + note, nil
 	}
 	return moment(at, m.language, m.request.Channel == channels.Email) + note, nil
 }

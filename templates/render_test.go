@@ -2,6 +2,7 @@ package templates
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,11 +26,13 @@ func TestHas(t *testing.T) {
 	set := Builtin()
 	for _, name := range set.Names() {
 		tmpl, _ := set.Get(name)
+		// The categories that may be called, as the built-in policy has them.
+		speaks := slices.Contains([]string{"appointment_reminder", "appointment_change", "follow_up", "treatment_update", "marketing"}, name)
 		for _, discreet := range []bool{false, true} {
-			for c, want := range map[channels.Channel][3]bool{
-				channels.SMS:   {true, tmpl.Content != ContentNone, false},
-				channels.Email: {tmpl.Category != "" || name == staffAlert, tmpl.Content != ContentNone, false},
-				channels.Voice: {},
+			for c, want := range map[channels.Channel][4]bool{
+				channels.SMS:   {true, tmpl.Content != ContentNone, false, false},
+				channels.Email: {tmpl.Category != "" || name == staffAlert || name == pageCode, tmpl.Content != ContentNone, false, false},
+				channels.Voice: {speaks && tmpl.Content != ContentClinical, false, speaks, speaks},
 				0:              {},
 			} {
 				for f, has := range want {
@@ -39,7 +42,7 @@ func TestHas(t *testing.T) {
 				}
 			}
 		}
-		if tmpl.Has(channels.SMS, 3, false) {
+		if tmpl.Has(channels.SMS, 4, false) {
 			t.Errorf("%s has a form that does not exist", name)
 		}
 	}
@@ -220,7 +223,7 @@ func TestAnswersNameNobody(t *testing.T) {
 			continue
 		}
 		for _, w := range tmpl.Wordings() {
-			text, err := tmpl.Render(Request{Channel: w.Channel, Form: w.Form, Discreet: w.Discreet, Locale: w.Language, Identity: SampleIdentity()})
+			text, err := tmpl.Render(Request{Channel: w.Channel, Form: w.Form, Discreet: w.Discreet, Locale: w.Language, Identity: SampleIdentity(), Vars: tmpl.Sample(w.Language, true)})
 			if err != nil {
 				t.Fatal(err)
 			}

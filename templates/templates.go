@@ -5,8 +5,8 @@
 // and Spanish side by side, so that whoever answers for them can read them without
 // reading Go. texts/README.md explains their layout.
 //
-// There are texts for SMS and email. Nothing is spoken yet: Has says no for voice,
-// and Render gives an error.
+// There are texts for SMS, for email, and for calls where a template has them: see
+// voice.go.
 package templates
 
 import (
@@ -25,9 +25,10 @@ const (
 	Full       Form = iota
 	SecureLink      // only that something waits, behind a signed link
 	CallBack        // by voice: who is calling and which number to call
+	Voicemail       // by voice, to a machine: a name, a number, the toll-free opt-out number. No decision asks for it
 )
 
-var formNames = [...]string{"full", "secure_link", "call_back"}
+var formNames = [...]string{"full", "secure_link", "call_back", "voicemail"}
 
 // String gives the API's word.
 func (f Form) String() string {
@@ -44,6 +45,12 @@ const (
 	ContentClinical = "clinical" // anything more
 )
 
+// ParseForm reads a form as String writes it; "" is the full one.
+func ParseForm(name string) (Form, bool) {
+	at := slices.Index(formNames[:], name)
+	return Form(max(at, 0)), at >= 0 || name == ""
+}
+
 // Template is one approved text in all its languages, channels and forms.
 type Template struct {
 	Name      string
@@ -57,6 +64,7 @@ type Template struct {
 	words  map[which]words
 	footer map[string]footer // by language
 	layout layout
+	spoken spoken
 }
 
 // which picks one text of a template.
@@ -83,14 +91,18 @@ type Links struct{ Secure, Preferences, Unsubscribe string }
 
 // Text is a rendered message.
 type Text struct {
-	Subject  string // email only
-	Text     string
+	Language string   // of its words: en or es
+	Subject  string   // email only
+	Text     string   // by voice, a line for each breath
 	HTML     string   // email only
 	Segments Segments // SMS only
 }
 
 // Set is a set of templates. It is never changed.
-type Set struct{ byName map[string]*Template }
+type Set struct {
+	byName map[string]*Template
+	spoken spoken
+}
 
 // Get gives a template by name.
 func (s *Set) Get(name string) (*Template, bool) {
@@ -129,7 +141,7 @@ func (t *Template) Wordings() []Wording {
 	var list []Wording
 	for _, language := range languages() {
 		for _, c := range channels.Channels {
-			for f := Full; f <= CallBack; f++ {
+			for f := Full; f <= Voicemail; f++ {
 				for _, discreet := range []bool{false, true} {
 					if w, ok := t.words[which{language, c, f, discreet}]; ok {
 						list = append(list, Wording{language, c, f, discreet, w.subject.source, w.body.source, w.link.source})

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -30,7 +31,43 @@ func (s *Sandbox) doPress(r *http.Request) (string, bool) {
 	}
 	id := r.PostForm.Get("id")
 	m, _ := s.get(id)
-	return anchor(m.To), s.Press(id, digit)
+	return anchor(theirs(m)), s.Press(id, digit)
+}
+
+// doTake decides who takes a call that rings.
+func (s *Sandbox) doTake(r *http.Request) (string, bool) {
+	id, who := r.PostForm.Get("id"), Takes(r.PostForm.Get("who"))
+	m, _ := s.get(id)
+	return anchor(m.To), slices.Contains(takes(), who) && s.Take(id, who)
+}
+
+func (s *Sandbox) doHangUp(r *http.Request) (string, bool) {
+	id := r.PostForm.Get("id")
+	m, _ := s.get(id)
+	return anchor(theirs(m)), s.HangUp(id)
+}
+
+// doPhone decides how a phone takes its calls from now on.
+func (s *Sandbox) doPhone(r *http.Request) (string, bool) {
+	number, who, keys := r.PostForm.Get("number"), Takes(r.PostForm.Get("who")), r.PostForm.Get("keys")
+	known := who == "" || slices.Contains(takes(), who)
+	if !e164.MatchString(number) || !known || len(keys) > 10 || strings.Trim(keys, keypad) != "" {
+		return "", false
+	}
+	s.SetPhone(number, Phone{Takes: who, Keys: keys})
+	return anchor(number), true
+}
+
+// doCall plays a person who calls one of our numbers.
+func (s *Sandbox) doCall(r *http.Request) (string, bool) {
+	from, to := strings.TrimSpace(r.PostForm.Get("from")), strings.TrimSpace(r.PostForm.Get("to"))
+	if r.PostForm.Get("hidden") != "" {
+		from = ""
+	}
+	if from != "" && !e164.MatchString(from) || !e164.MatchString(to) {
+		return "", false
+	}
+	return anchor(theirs(s.Call(from, to, ""))), true
 }
 
 func (s *Sandbox) doEvent(r *http.Request) (string, bool) {

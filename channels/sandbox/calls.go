@@ -1,14 +1,11 @@
 package sandbox
 
 import (
-	"encoding/xml"
-	"errors"
-	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"harmonize.care/heed/channels"
 )
@@ -27,6 +24,7 @@ func (s *Sandbox) createCall(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Sandbox) checkCall(form url.Values) *problem {
+	seconds, noNumber := strconv.Atoi(form.Get("Timeout"))
 	switch {
 	case form.Get("To") == "":
 		return refusal(http.StatusBadRequest, 21201, "No 'To' number is specified")
@@ -36,72 +34,56 @@ func (s *Sandbox) checkCall(form url.Values) *problem {
 		return refusal(http.StatusBadRequest, 21205, "Url parameter is required")
 	case len(form.Get("Twiml")) > maxTwiml:
 		return refusal(http.StatusBadRequest, 21218, "Invalid Twiml parameter: longer than 4000 characters")
+	case form.Get("Timeout") != "" && (noNumber != nil || seconds < 1 || seconds > maxTimeout):
+		return refusal(http.StatusBadRequest, 21220, "Invalid Timeout")
 	}
-	if _, _, err := readScript(form.Get("Twiml")); err != nil {
+	for _, event := range form["StatusCallbackEvent"] {
+		if !strings.Contains(" initiated ringing answered completed ", " "+event+" ") {
+			return refusal(http.StatusBadRequest, 21626, "Invalid statusEvents")
+		}
+	}
+	if mode := form.Get("MachineDetection"); mode != "" && mode != "Enable" && mode != "DetectMessageEnd" {
+		return refusal(http.StatusBadRequest, 20001, "Invalid MachineDetection")
+	}
+	if script := form.Get("Twiml"); script != "" && CheckTwiML([]byte(script)) != nil {
 		return refusal(http.StatusBadRequest, 12100, "Document parse failure")
+	}
+	if u, err := url.Parse(form.Get("Url")); form.Get("Url") != "" && (err != nil || u.Host == "") {
+		return refusal(http.StatusBadRequest, 21205, "Url is not a valid URL")
 	}
 	return s.checkParties(form, 21210)
 }
 
 func (s *Sandbox) newCall(form url.Values) *Message {
-	spoken, action, _ := readScript(form.Get("Twiml")) // checked before
-	if form.Get("Twiml") == "" {
-		spoken = "(the script at the call's URL)"
-	}
-	if action == "" {
-		action = s.opt.Webhooks.Voice
+	seconds, _ := strconv.Atoi(form.Get("Timeout"))
+	if seconds == 0 {
+		seconds = defaultTimeout
 	}
 	now := s.opt.Now()
 	return &Message{
-		ID:         s.newID("CA"),
-		Channel:    channels.Voice,
-		From:       form.Get("From"),
-		To:         form.Get("To"),
-		Body:       spoken,
-		Status:     "queued",
-		Callback:   form.Get("StatusCallback"),
-		Created:    now,
-		Updated:    now,
-		action:     action,
-		callEvents: form["StatusCallbackEvent"],
-	}
-}
-
-// readScript gives what a call's TwiML says and where its Gather sends keys.
-func readScript(twiml string) (spoken, action string, err error) {
-	var words []string
-	script := xml.NewDecoder(strings.NewReader(twiml))
-	for {
-		token, err := script.Token()
-		if errors.Is(err, io.EOF) {
-			return strings.Join(words, " "), action, nil
-		}
-		if err != nil {
-			return "", "", errors.New("the script is not well-formed")
-		}
-		switch t := token.(type) {
-		case xml.CharData:
-			if text := strings.TrimSpace(string(t)); text != "" {
-				words = append(words, text)
-			}
-		case xml.StartElement:
-			for _, a := range t.Attr {
-				if t.Name.Local == "Gather" && a.Name.Local == "action" {
-					action = a.Value
-				}
-			}
-		}
+		ID: s.newID("CA"), Channel: channels.Voice, From: form.Get("From"), To: form.Get("To"), Status: "queued",
+		Callback: form.Get("StatusCallback"), Created: now, Updated: now, Validity: time.Duration(seconds) * time.Second,
+		call: newLine(form),
 	}
 }
 
 func (s *Sandbox) callResource(m Message) map[string]any {
-	uri := "/" + apiVersion + "/Accounts/" + s.opt.AccountSID + "/Calls/" + m.ID
-	stamp := m.Created.UTC().Format(twilioTime)
+	uri := s.accountPath() + "/Calls/" + m.ID
+	stamp := func(t time.Time) *string {
+		if t.IsZero() {
+			return nil
+		}
+		return filled(t.UTC().Format(twilioTime))
+	}
+	direction := "outbound-api"
+	if m.Inbound {
+		direction = "inbound"
+	}
 	return map[string]any{
 		"sid": m.ID, "account_sid": s.opt.AccountSID, "api_version": apiVersion,
 		"to": m.To, "to_formatted": m.To, "from": m.From, "from_formatted": m.From,
-		"status": m.Status, "direction": "outbound-api", "answered_by": nil,
-		"date_created": stamp, "date_updated": stamp, "start_time": nil, "end_time": nil,
+		"status": m.Status, "direction": direction, "answered_by": filled(m.AnsweredBy),
+		"date_created": stamp(m.Created), "date_updated": stamp(m.Updated), "start_time": stamp(m.Sent), "end_time": stamp(m.Ended),
 		"duration": nil, "price": nil, "price_unit": "USD", "parent_call_sid": nil,
 		"phone_number_sid": nil, "forwarded_from": nil, "caller_name": nil, "group_sid": nil,
 		"annotation": nil, "queue_time": "0", "trunk_sid": nil, "uri": uri + ".json",
@@ -109,42 +91,44 @@ func (s *Sandbox) callResource(m Message) map[string]any {
 	}
 }
 
-// progressCall rings, is answered by a person and ends; a number that fails
-// later is not answered. Only the events asked for are called back, the end
-// alone when none were named.
-func (s *Sandbox) progressCall(m *Message, f Failure) {
-	steps := [][2]string{{"initiated", "initiated"}, {"ringing", "ringing"}, {"answered", "in-progress"}, {"completed", "completed"}}
-	switch f.event {
-	case "failed":
-		steps = [][2]string{{"initiated", "initiated"}, {"completed", "failed"}}
-	case "undelivered":
-		steps = [][2]string{{"initiated", "initiated"}, {"ringing", "ringing"}, {"completed", "no-answer"}}
+// listCalls is GET …/Calls.json: newest first, filtered by To, From and StartTime>
+// (a day or a moment; a call that has not begun yet is as old as its making).
+func (s *Sandbox) listCalls(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	size, number, ok := paging(query)
+	var since time.Time
+	var err error
+	if v := query.Get("StartTime>"); v != "" {
+		since, err = parseDate(v)
 	}
-	for i, step := range steps {
-		call := s.update(m, func(m *Message) {
-			m.Status = step[1]
-			m.Sent = s.opt.Now()
-			if step[1] == "failed" {
-				m.ErrorCode = f.code
-			}
-		})
-		wanted := slices.Contains(call.callEvents, step[0]) || len(call.callEvents) == 0 && step[0] == "completed"
-		if wanted {
-			form := s.callForm(call)
-			form.Set("SequenceNumber", strconv.Itoa(i))
-			if step[1] == "completed" {
-				form.Set("CallDuration", "20")
-				form.Set("AnsweredBy", "human")
-			}
-			s.callTwilio(call.Callback, form)
-		}
+	if err != nil || !ok {
+		refusal(http.StatusBadRequest, 20001, "A filter or page cannot be read").write(w)
+		return
 	}
+	to, from := query.Get("To"), query.Get("From")
+	found := s.find(channels.Voice, func(m *Message) bool {
+		return (to == "" || m.To == to) && (from == "" || m.From == from) && !leftAt(m).Before(since)
+	})
+	head, part := s.pageOf(found, query, "/Calls", []string{"To", "From", "StartTime>"}, size, number)
+	list := callPage{pageHead: head, Calls: []map[string]any{}}
+	for _, m := range part {
+		list.Calls = append(list.Calls, s.callResource(m))
+	}
+	writeJSON(w, http.StatusOK, list)
 }
 
+// callForm is what every webhook about a call carries.
 func (s *Sandbox) callForm(m Message) url.Values {
+	direction, from := "outbound-api", m.From
+	if m.Inbound {
+		direction = "inbound"
+	}
+	if from == "" {
+		from = hiddenNumber
+	}
 	form := url.Values{
 		"AccountSid": {s.opt.AccountSID}, "ApiVersion": {apiVersion}, "CallSid": {m.ID},
-		"CallStatus": {m.Status}, "Direction": {"outbound-api"}, "From": {m.From}, "To": {m.To},
+		"CallStatus": {m.Status}, "Direction": {direction}, "From": {from}, "To": {m.To}, "Called": {m.To}, "Caller": {from},
 	}
 	if m.ErrorCode != 0 {
 		form.Set("ErrorCode", strconv.Itoa(m.ErrorCode))
@@ -152,16 +136,20 @@ func (s *Sandbox) callForm(m Message) url.Values {
 	return form
 }
 
-// Press plays a person who presses a key in a call. It says whether there is
-// such a call.
-func (s *Sandbox) Press(callID, digit string) bool {
-	m, ok := s.get(callID)
-	if !ok || m.Channel != channels.Voice {
-		return false
+// hiddenNumber is what Twilio gives for a caller who hides the number: ANONYMOUS.
+const hiddenNumber = "+266696687"
+
+// Call plays a person who calls one of our numbers; from "" hides the number. keys
+// are pressed one at each question, and then the page may press more.
+func (s *Sandbox) Call(from, to, keys string) Message {
+	now := s.opt.Now()
+	m := &Message{
+		ID: s.newID("CA"), Channel: channels.Voice, Inbound: true, From: from, To: to, Status: "ringing",
+		Created: now, Updated: now, Sent: now, call: newLine(nil),
 	}
-	form := s.callForm(m)
-	form.Set("CallStatus", "in-progress")
-	form.Set("Digits", digit)
-	s.enqueue(s.replies, func() { s.callTwilio(m.action, form) })
-	return true
+	m.call.keys, m.call.url = keys, s.opt.Webhooks.Voice
+	call := m.copy()
+	s.add(m)
+	s.enqueue(s.replies, func() { s.workers.Go(func() { s.takeCall(m) }) })
+	return call
 }

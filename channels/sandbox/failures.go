@@ -28,24 +28,31 @@ type Failure struct {
 	message string // the provider's words
 	event   string // the final status or event of what is not delivered
 	kind    string // perish: a bounce's type
+	calls   bool   // a call to it goes well: only texts fail
+	takes   Takes  // who takes a call; "": a person
 	mute    bool   // no receipt is ever sent: only asking tells what became of it
 }
 
-// phoneFailures holds for texts and calls alike. The codes are Twilio's:
+// phoneFailures holds for texts and calls alike, where it says nothing else. The codes are Twilio's:
 // https://www.twilio.com/docs/api/errors
 var phoneFailures = [...]Failure{
 	{Match: "0010", Does: "refused at once: the person opted out (21610)", manner: refuse, status: http.StatusBadRequest, code: 21610, message: "Attempt to send to unsubscribed recipient"},
 	{Match: "0011", Does: "taken, fails later: the person opted out (21610), as with a messaging service", manner: perish, code: 21610, event: "failed"},
 	{Match: "0012", Does: "refused at once: not a valid number (21211)", manner: refuse, status: http.StatusBadRequest, code: 21211, message: "Invalid 'To' Phone Number"},
-	{Match: "0013", Does: "refused at once: a landline (21614)", manner: refuse, status: http.StatusBadRequest, code: 21614, message: "'To' number is not a valid mobile number"},
+	{Match: "0013", Does: "a landline: texts are refused at once (21614), calls are taken", calls: true, manner: refuse, status: http.StatusBadRequest, code: 21614, message: "'To' number is not a valid mobile number"},
 	{Match: "0014", Does: "refused at once: too many requests (429, 20429) with Retry-After", manner: refuse, status: http.StatusTooManyRequests, code: 20429, message: "Too Many Requests"},
 	{Match: "0015", Does: "server error (500, 20500); nothing is taken", manner: refuse, status: http.StatusInternalServerError, code: 20500, message: "Internal Server Error"},
 	{Match: "0016", Does: "taken and delivered, but the connection closes without an answer", manner: drop},
 	{Match: "0017", Does: "the connection closes before anything is taken", manner: lose},
-	{Match: "0018", Does: "taken, undelivered later: handset unreachable (30003)", manner: perish, code: 30003, event: "undelivered"},
+	{Match: "0018", Does: "taken, undelivered later: handset unreachable (30003); nobody takes a call", manner: perish, code: 30003, event: "undelivered"},
 	{Match: "0019", Does: "taken and delivered, but no answer comes until the caller gives up", manner: hang},
 	{Match: "0020", Does: "taken and delivered, but the connection closes without an answer, and no receipt comes", manner: drop, mute: true},
 	{Match: "0021", Does: "taken, undelivered later (30003), but the connection closes without an answer, and no receipt comes", manner: drop, code: 30003, event: "undelivered", mute: true},
+	{Match: "0022", Does: "texts arrive; an answering machine takes a call", takes: TakesMachine},
+	{Match: "0023", Does: "texts arrive; nobody takes a call (no-answer)", takes: TakesNobody},
+	{Match: "0024", Does: "texts arrive; busy when called", takes: TakesBusy},
+	{Match: "0025", Does: "texts arrive; nobody can tell who takes a call (unknown)", takes: TakesUnknown},
+	{Match: "0026", Does: "texts arrive; a fax takes a call", takes: TakesFax},
 }
 
 var mailFailures = [...]Failure{

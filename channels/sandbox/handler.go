@@ -14,6 +14,7 @@ func (s *Sandbox) Handler() http.Handler {
 	mux.HandleFunc("GET "+account+"Messages.json", s.twilio(s.listMessages))
 	mux.HandleFunc("GET "+account+"Messages/{message}", s.twilio(s.fetchMessage))
 	mux.HandleFunc("POST "+account+"Calls.json", s.twilio(s.createCall))
+	mux.HandleFunc("GET "+account+"Calls.json", s.twilio(s.listCalls))
 	mux.HandleFunc("POST /v3/mail/send", s.sendMail)
 	mux.HandleFunc("POST /v1/Consents/Bulk", s.twilioAccount(s.setConsents))
 	mux.HandleFunc("GET /v3/asm/groups/{group}", s.sendGrid(s.showGroup))
@@ -32,6 +33,10 @@ func (s *Sandbox) Handler() http.Handler {
 	for path, action := range map[string]func(*http.Request) (fragment string, ok bool){
 		"POST /reply":    s.doReply,
 		"POST /press":    s.doPress,
+		"POST /take":     s.doTake,
+		"POST /hangup":   s.doHangUp,
+		"POST /phone":    s.doPhone,
+		"POST /call":     s.doCall,
 		"POST /event":    s.doEvent,
 		"POST /oneclick": s.doOneClick,
 		"POST /clock":    s.doClock,

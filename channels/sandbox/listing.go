@@ -37,7 +37,7 @@ type resource struct {
 }
 
 func (s *Sandbox) resource(m Message) resource {
-	uri := s.messagesPath() + "/" + m.ID
+	uri := s.accountPath() + "/Messages/" + m.ID
 	r := resource{
 		Body:            m.Body,
 		NumSegments:     strconv.Itoa(segments(m.Body)),
@@ -71,9 +71,7 @@ func (s *Sandbox) resource(m Message) resource {
 	return r
 }
 
-func (s *Sandbox) messagesPath() string {
-	return "/" + apiVersion + "/Accounts/" + s.opt.AccountSID + "/Messages"
-}
+func (s *Sandbox) accountPath() string { return "/" + apiVersion + "/Accounts/" + s.opt.AccountSID }
 
 func filled(text string) *string {
 	if text == "" {
@@ -93,17 +91,26 @@ func (s *Sandbox) fetchMessage(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, s.resource(m))
 }
 
-// page is one page of a list, as Twilio shapes it.
-type page struct {
-	End             int        `json:"end"`
-	FirstPageURI    string     `json:"first_page_uri"`
-	NextPageURI     *string    `json:"next_page_uri"`
-	Page            int        `json:"page"`
-	PageSize        int        `json:"page_size"`
-	PreviousPageURI *string    `json:"previous_page_uri"`
-	Start           int        `json:"start"`
-	URI             string     `json:"uri"`
-	Messages        []resource `json:"messages"`
+// pageHead is what stands around one page of a list, as Twilio shapes it.
+type pageHead struct {
+	End             int     `json:"end"`
+	FirstPageURI    string  `json:"first_page_uri"`
+	NextPageURI     *string `json:"next_page_uri"`
+	Page            int     `json:"page"`
+	PageSize        int     `json:"page_size"`
+	PreviousPageURI *string `json:"previous_page_uri"`
+	Start           int     `json:"start"`
+	URI             string  `json:"uri"`
+}
+
+type textPage struct {
+	pageHead
+	Messages []resource `json:"messages"`
+}
+
+type callPage struct {
+	pageHead
+	Calls []map[string]any `json:"calls"`
 }
 
 // listMessages is GET …/Messages.json: newest first, inbound and outbound alike,
@@ -117,7 +124,17 @@ func (s *Sandbox) listMessages(w http.ResponseWriter, r *http.Request) {
 		refusal(http.StatusBadRequest, 20001, "A filter or page cannot be read").write(w)
 		return
 	}
-	found := s.texts(matches)
+	head, part := s.pageOf(s.find(channels.SMS, matches), query, "/Messages", []string{"To", "From", "DateSent", "DateSent>", "DateSent<"}, size, number)
+	list := textPage{pageHead: head, Messages: []resource{}}
+	for _, m := range part {
+		list.Messages = append(list.Messages, s.resource(m))
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+// pageOf cuts one page out of what was found, newest first.
+func (s *Sandbox) pageOf(found []Message, query url.Values, path string, filters []string, size, number int) (pageHead, []Message) {
+	uri := func(number int, token string) string { return s.pageURI(query, path, filters, size, number, token) }
 	// The first page's newest message anchors the pages after it, so that texts
 	// that come in meanwhile shift nothing.
 	anchor, anchored := strings.CutPrefix(query.Get("PageToken"), "PA")
@@ -128,24 +145,21 @@ func (s *Sandbox) listMessages(w http.ResponseWriter, r *http.Request) {
 	}
 	start := min(number*size, len(found))
 	end := min(start+size, len(found))
-	p := page{Page: number, PageSize: size, Start: start, End: max(start, end-1), Messages: []resource{}}
-	for _, m := range found[start:end] {
-		p.Messages = append(p.Messages, s.resource(m))
-	}
-	p.URI = s.pageURI(query, size, number, query.Get("PageToken"))
-	p.FirstPageURI = s.pageURI(query, size, 0, "")
+	p := pageHead{Page: number, PageSize: size, Start: start, End: max(start, end-1)}
+	p.URI = uri(number, query.Get("PageToken"))
+	p.FirstPageURI = uri(0, "")
 	if end < len(found) {
-		p.NextPageURI = filled(s.pageURI(query, size, number+1, "PA"+anchor))
+		p.NextPageURI = filled(uri(number+1, "PA"+anchor))
 	}
 	if number > 0 {
-		p.PreviousPageURI = filled(s.pageURI(query, size, number-1, "PA"+anchor))
+		p.PreviousPageURI = filled(uri(number-1, "PA"+anchor))
 	}
-	writeJSON(w, http.StatusOK, p)
+	return p, found[start:end]
 }
 
-func (s *Sandbox) pageURI(query url.Values, size, number int, token string) string {
+func (s *Sandbox) pageURI(query url.Values, path string, filters []string, size, number int, token string) string {
 	next := url.Values{}
-	for _, name := range []string{"To", "From", "DateSent", "DateSent>", "DateSent<"} {
+	for _, name := range filters {
 		if v := query.Get(name); v != "" {
 			next.Set(name, v)
 		}
@@ -155,16 +169,16 @@ func (s *Sandbox) pageURI(query url.Values, size, number int, token string) stri
 	if token != "" {
 		next.Set("PageToken", token)
 	}
-	return s.messagesPath() + ".json?" + next.Encode()
+	return s.accountPath() + path + ".json?" + next.Encode()
 }
 
-// texts lists copies of the matching texts, newest first.
-func (s *Sandbox) texts(matches func(*Message) bool) []Message {
+// find lists copies of the matching texts or calls, newest first.
+func (s *Sandbox) find(on channels.Channel, matches func(*Message) bool) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []Message
 	for i := len(s.list) - 1; i >= 0; i-- {
-		if m := s.list[i]; m.Channel == channels.SMS && matches(m) {
+		if m := s.list[i]; m.Channel == on && matches(m) {
 			found = append(found, m.copy())
 		}
 	}

@@ -174,6 +174,9 @@ func mailFailureOf(m Message) Failure {
 // who opted out of its sender, at once by number, later through a messaging service.
 func (s *Sandbox) textFailureOf(m *Message) Failure {
 	f := phoneFailure(m.To)
+	if m.Channel == channels.Voice && f.calls {
+		return Failure{}
+	}
 	switch {
 	case f.manner != none || m.Channel != channels.SMS:
 		return f

@@ -42,6 +42,9 @@ func pageTemplate() *template.Template {
 		"digits":    func() []string { return strings.Split(keypad, "") },
 		"replyForm": func(page view, ours, id string) replyForm { return replyForm{page, ours, id} },
 		"isCall":    func(m Message) bool { return m.Channel == channels.Voice },
+		"rings":     func(m Message) bool { return m.Status == "ringing" && !m.Inbound && m.Ended.IsZero() },
+		"isUp":      func(m Message) bool { return m.Ended.IsZero() && (m.Status == "in-progress" || m.Inbound) },
+		"takes":     takes,
 	}).ParseFS(web, "web/page.html"))
 }
 
@@ -64,6 +67,7 @@ type box struct {
 	Address  string
 	Anchor   string
 	Ours     string // phones: our number they last heard from
+	Phone    Phone  // phones: how it takes calls
 	Messages []Message
 }
 
@@ -90,6 +94,7 @@ type view struct {
 	Phones      []box
 	Mailboxes   []box
 	Senders     []sender
+	OptOutLine  string
 	PhoneFails  []Failure
 	MailFails   []Failure
 	OptOuts     []shownOptOut
@@ -125,7 +130,24 @@ func (s *Sandbox) view(query string) view {
 	v.PhoneFails, v.MailFails = PhoneFailures(), MailFailures()
 	v.OptOuts, v.ASMGroup = s.shownOptOuts(), s.opt.ASMGroup
 	v.Phones, v.Mailboxes = boxes(s.Messages(), query)
+	v.OptOutLine = s.opt.OptOutLine
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range v.Phones {
+		v.Phones[i].Phone = s.phones[v.Phones[i].Address]
+	}
 	return v
+}
+
+// theirs is the person's number of a text or call.
+func theirs(m Message) string {
+	switch {
+	case !m.Inbound:
+		return m.To
+	case m.From == "":
+		return hiddenNumber
+	}
+	return m.From
 }
 
 func (s *Sandbox) senders() []sender {
@@ -145,9 +167,9 @@ func boxes(messages []Message, query string) (phones, mailboxes []box) {
 	var order []string
 	for i := len(messages) - 1; i >= 0; i-- {
 		m := messages[i]
-		theirs, ours := m.To, m.From
+		theirs, ours := theirs(m), m.From
 		if m.Inbound {
-			theirs, ours = ours, theirs
+			ours = m.To
 		}
 		if !strings.Contains(strings.ToLower(theirs), strings.ToLower(query)) {
 			continue

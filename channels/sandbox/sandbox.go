@@ -39,7 +39,7 @@ const keep = 2000
 type Webhooks struct {
 	SMS            string // inbound texts
 	Status         string // status callbacks of messages that name none themselves
-	Voice          string // a key pressed in a call whose script names no action
+	Voice          string // calls to our numbers, and keys in a call whose script names no action
 	SendGridEvents string // the event webhook
 }
 
@@ -49,6 +49,7 @@ type Options struct {
 	SendGridKey           string            // what SendGrid calls must carry as bearer
 	SendGridSigning       *ecdsa.PrivateKey // P-256, signs SendGrid's events; made when nil
 	Webhooks              Webhooks
+	OptOutLine            string            // the toll-free number that people call to opt out, for the page
 	Programs              map[string]string // our own numbers (E.164) → program name; empty: every sender is taken
 	ASMGroup              int               // the one unsubscribe group that SendGrid has; 0: none
 	Clock                 *Clock            // lets the page move the time; nil: it cannot be moved
@@ -65,7 +66,7 @@ type Message struct {
 	From, To   string // E.164, or mailboxes
 	Service    string // messaging service SID, if one was used
 	Subject    string // email only
-	Body       string // the text; for a call what is spoken
+	Body       string // the text; for a call what was spoken, a line for each <Say>, with the keys in [ ]
 	HTML       string // email only
 	Headers    map[string]string
 	Args       map[string]string // SendGrid's custom_args
@@ -75,11 +76,13 @@ type Message struct {
 	OneClick   string            // what the last one-click unsubscribe was answered
 	Created    time.Time
 	Updated    time.Time
-	Sent       time.Time // zero until it left
+	Sent       time.Time // zero until it left; of a call, until it was answered
 	Validity   time.Duration
-	action     string   // where a call's script sends the pressed key
-	callEvents []string // the call events asked for
-	suppressed bool     // SendGrid drops it: the person stands on its list
+	suppressed bool      // SendGrid drops it: the person stands on its list
+	AnsweredBy string    // calls: who took it, where that was asked for
+	Pressed    string    // calls: the keys
+	Ended      time.Time // calls: zero while it is up
+	call       *line
 }
 
 // Sandbox is the pretend carrier. It is safe for concurrent use.
@@ -94,6 +97,7 @@ type Sandbox struct {
 	workers  sync.WaitGroup
 	replies  chan func() // what a person did: never waits behind receipts
 	receipts chan func()
+	pace     atomic.Int64 // how long a second of a call takes
 	lost     atomic.Int64 // webhooks that found no taker
 
 	optOutCalls atomic.Int64
@@ -102,6 +106,7 @@ type Sandbox struct {
 	mu      sync.Mutex
 	list    []*Message // oldest first, at most keep
 	byID    map[string]*Message
+	phones  map[string]Phone
 	changes uint64 // moves with every visible change
 	cut     bool   // unreachable
 	optOuts map[optOut]bool
@@ -129,7 +134,9 @@ func New(o Options) *Sandbox {
 		receipts: make(chan func(), receiptBacklog),
 		byID:     map[string]*Message{},
 		optOuts:  map[optOut]bool{},
+		phones:   map[string]Phone{},
 	}
+	s.SetPace(time.Second)
 	if _, err := io.ReadFull(o.Rand, s.seed[:]); err != nil {
 		panic("sandbox: no randomness: " + err.Error())
 	}

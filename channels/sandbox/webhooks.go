@@ -62,14 +62,16 @@ func (s *Sandbox) callTwilio(target string, form url.Values) {
 	if target == "" {
 		return
 	}
-	body := []byte(form.Encode())
-	header := http.Header{
+	s.call(target, s.twilioHeader(target, form), []byte(form.Encode()))
+}
+
+func (s *Sandbox) twilioHeader(target string, form url.Values) http.Header {
+	return http.Header{
 		"Content-Type":               {"application/x-www-form-urlencoded"},
 		"X-Twilio-Signature":         {s.signTwilio(target, form)},
 		"I-Twilio-Idempotency-Token": {s.newID("")},
 		"User-Agent":                 {"TwilioProxy/1.1"},
 	}
-	s.call(target, header, body)
 }
 
 // signTwilio gives base64(HMAC-SHA1(auth token, URL + each name and value,

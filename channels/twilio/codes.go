@@ -21,11 +21,13 @@ var kinds = map[int]channels.SendErrorKind{
 	21214: channels.AddressIsBad, // 'To' phone number cannot be reached
 	21217: channels.AddressIsBad, // phone number does not appear to be valid
 	30005: channels.AddressIsBad, // unknown destination handset
+	13224: channels.AddressIsBad, // the number to call is not valid
 
 	21614: channels.NotTextable, // 'To' number is not a valid mobile number
 	30006: channels.NotTextable, // landline or unreachable carrier
 
 	20429: channels.TryLater, // too many requests: never processed
+	10004: channels.TryLater, // as many calls at once as the account may have
 	21611: channels.TryLater, // this sender has as many queued messages as it may
 	20500: channels.TryLater, // internal server error
 	20503: channels.TryLater, // service unavailable
@@ -34,8 +36,12 @@ var kinds = map[int]channels.SendErrorKind{
 	30008: channels.TryLater, // unknown error
 	30022: channels.TryLater, // carrier's rate limit exceeded
 
+	10001: channels.OperatorMustAct, // the account is not active
 	20003: channels.OperatorMustAct, // authenticate
 	20404: channels.OperatorMustAct, // resource not found: account or base URL
+	21210: channels.OperatorMustAct, // 'From' is not ours, or cannot call
+	21215: channels.OperatorMustAct, // no permission to call this region
+	21219: channels.OperatorMustAct, // trial account: 'To' is not verified for calls
 	21408: channels.OperatorMustAct, // no permission to send to this region
 	21606: channels.OperatorMustAct, // 'From' is not ours, or cannot text
 	21608: channels.OperatorMustAct, // trial account: 'To' is not verified

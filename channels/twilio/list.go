@@ -31,10 +31,13 @@ var statuses = map[string]channels.DeliveryStatus{
 	"undelivered": channels.Failed, "failed": channels.Failed,
 }
 
-// Find lists the texts that Twilio took for m.To since the given moment, newest
+// Find lists the texts (or calls, see findCall) that Twilio took for m.To since the given moment, newest
 // or not; dates are whole seconds, so one of the same second counts. Accounts
 // that redact numbers or bodies list nothing that can be recognised.
 func (a *Adapter) Find(ctx context.Context, m channels.Outgoing, since time.Time) ([]channels.Found, error) {
+	if m.Channel == channels.Voice {
+		return a.findCall(ctx, m, since)
+	}
 	var found []channels.Found
 	err := a.list(ctx, parties{to: m.To}, since, func(r *openapi.ApiV2010Message) error {
 		created, err := dateOf(r.DateCreated)

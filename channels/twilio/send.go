@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -16,9 +17,12 @@ import (
 // nothing is said.
 const maxValidity = 36000 * time.Second
 
-// Send hands one text over. Twilio knows no idempotency key: what was written
+// Send hands one text over, or places one call. Twilio knows no idempotency key: what was written
 // without an answer is OutcomeUnknown, to be looked up with Find.
 func (a *Adapter) Send(ctx context.Context, m channels.Outgoing) (channels.Receipt, error) {
+	if m.Channel == channels.Voice {
+		return a.place(ctx, m)
+	}
 	params, err := a.form(m)
 	if err != nil {
 		return channels.Receipt{}, err
@@ -46,7 +50,7 @@ func (a *Adapter) Send(ctx context.Context, m channels.Outgoing) (channels.Recei
 // form fills in the request.
 func (a *Adapter) form(m channels.Outgoing) (*openapi.CreateMessageParams, error) {
 	if m.Channel != channels.SMS {
-		return nil, &channels.SendError{Kind: channels.TryNever, Err: fmt.Errorf("this adapter carries sms, not %s", m.Channel)}
+		return nil, &channels.SendError{Kind: channels.TryNever, Err: fmt.Errorf("this adapter carries sms and voice, not %s", m.Channel)}
 	}
 	if m.Validity < 0 {
 		return nil, &channels.SendError{Kind: channels.TryLater, Err: errors.New("the message's time is over")}
@@ -62,7 +66,7 @@ func (a *Adapter) form(m channels.Outgoing) (*openapi.CreateMessageParams, error
 		return nil, &channels.SendError{Kind: channels.OperatorMustAct, Err: fmt.Errorf("program %s has no number to text from", m.Program)}
 	}
 	if a.callback != nil {
-		params.SetStatusCallback(a.callbackOf(m.Attempt))
+		params.SetStatusCallback(withAttempt(a.callback, m.Attempt))
 	}
 	return params, nil
 }
@@ -79,8 +83,8 @@ func validity(d time.Duration) int {
 // attemptKey is the query parameter that brings our attempt back.
 const attemptKey = "attempt"
 
-func (a *Adapter) callbackOf(attempt int64) string {
-	u := *a.callback
+func withAttempt(to *url.URL, attempt int64) string {
+	u := *to
 	query := u.Query()
 	query.Set(attemptKey, strconv.FormatInt(attempt, 10))
 	u.RawQuery = query.Encode()

@@ -144,6 +144,8 @@ func TestNothingIsSent(t *testing.T) {
 	late, call := text(1, "0143"), text(1, "0143")
 	late.Validity = -time.Second
 	call.Channel = channels.Voice
+	mail := text(1, "0143")
+	mail.Channel = channels.Email
 	nobody := o
 	nobody.AuthToken = ""
 	for name, c := range map[string]struct {
@@ -152,7 +154,8 @@ func TestNothingIsSent(t *testing.T) {
 		want channels.SendErrorKind
 	}{
 		"its time is over":   {o, late, channels.TryLater},
-		"not a text":         {o, call, channels.TryNever},
+		"no number to call":  {o, call, channels.OperatorMustAct},
+		"not a text":         {o, mail, channels.TryNever},
 		"nobody to sign in":  {nobody, text(1, "0143"), channels.OperatorMustAct},
 		"no account, either": {Options{From: o.From, BaseURL: p.URL}, text(1, "0143"), channels.OperatorMustAct},
 	} {

@@ -1,6 +1,8 @@
-// Package twilio carries texts over Twilio's REST API, reads its webhooks, and
-// asks it what became of a message or which texts came in:
+// Package twilio carries texts and calls over Twilio's REST API, reads its
+// webhooks, says what is spoken in a call, and asks it what became of a message
+// or which texts came in:
 // https://www.twilio.com/docs/messaging/api/message-resource
+// https://www.twilio.com/docs/voice/api/call-resource
 //
 // twilio-go writes and reads the wire format. The call itself is made here (see
 // call), because the library's own client knows no context, leaves the bodies of
@@ -35,12 +37,16 @@ type Options struct {
 	// goes out, and From still says where texts come in.
 	From             map[channels.Program]string
 	MessagingService map[channels.Program]string
+	// VoiceFrom is the number each program calls from (E.164). VoiceURL is the public
+	// URL that Twilio asks what to say in a call. Calls need both.
+	VoiceFrom map[channels.Program]string
+	VoiceURL  string
 	// HTTP gives its Transport. Its other settings are not used: a call is bounded
 	// by its context.
 	HTTP *http.Client
 }
 
-// Adapter sends texts through one Twilio account and reads what it says. It is
+// Adapter sends texts and calls through one Twilio account and reads what it says. It is
 // safe for concurrent use. Without account and token it sends nothing, lists
 // nothing and believes no webhook.
 type Adapter struct {
@@ -52,6 +58,8 @@ type Adapter struct {
 	callback *url.URL // nil: none
 	from     map[channels.Program]string
 	service  map[channels.Program]string
+	caller   map[channels.Program]string
+	voice    *url.URL // nil: none
 	http     *http.Client
 }
 
@@ -63,13 +71,14 @@ var (
 	_ channels.Dater         = (*Adapter)(nil)
 	_ channels.WebhookReader = (*Adapter)(nil)
 	_ channels.OptOutKeeper  = (*Adapter)(nil)
+	_ channels.Telephone     = (*Adapter)(nil)
 )
 
 // New makes an adapter. It makes no call; errors are about the options.
 func New(o Options) (*Adapter, error) {
 	a := &Adapter{
 		account: o.AccountSID, token: o.AuthToken, previous: o.PreviousAuthToken,
-		from: maps.Clone(o.From), service: maps.Clone(o.MessagingService),
+		from: maps.Clone(o.From), service: maps.Clone(o.MessagingService), caller: maps.Clone(o.VoiceFrom),
 		http: &http.Client{
 			// A redirected POST would be a second one, perhaps to somebody else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -90,13 +99,25 @@ func New(o Options) (*Adapter, error) {
 	if o.BaseURL == "" {
 		a.accounts = &url.URL{Scheme: "https", Host: "accounts.twilio.com"}
 	}
-	if o.StatusCallback != "" {
-		a.callback, err = url.Parse(o.StatusCallback)
-		if err != nil || a.callback.Host == "" || a.callback.Fragment != "" {
-			return nil, errors.New("twilio: the status callback must be a whole URL without a fragment")
-		}
+	if a.callback, err = readHook("status callback", o.StatusCallback); err != nil {
+		return nil, err
+	}
+	if a.voice, err = readHook("voice URL", o.VoiceURL); err != nil {
+		return nil, err
 	}
 	return a, nil
+}
+
+// readHook reads a URL that Twilio is to call; nil for none.
+func readHook(name, text string) (*url.URL, error) {
+	if text == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Fragment != "" {
+		return nil, errors.New("twilio: the " + name + " must be a whole URL without a fragment")
+	}
+	return u, nil
 }
 
 func alphanumeric(r rune) bool {

@@ -17,22 +17,21 @@ import (
 	"harmonize.care/heed/channels"
 )
 
-// Read checks and reads a call about an inbound text or about the status of one
-// we sent; the fields tell which. A signed call of another kind gives an error.
+// Read checks and reads a webhook about an inbound text, or about the status of a
+// text or a call of ours; the fields tell which. A signed one of another kind
+// gives an error.
 //
 // Twilio signs no time, so that an old call with its signature stays good. It
 // does no harm: Inbound.ID and Delivery.EventID are the same again, and what is
 // known already changes nothing.
 func (a *Adapter) Read(w channels.Webhook, now time.Time) (channels.Heard, error) {
-	header := http.Header(w.Header)
-	if kind, _, err := mime.ParseMediaType(header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
-		return channels.Heard{}, channels.ErrForged
-	}
-	form, err := url.ParseQuery(string(w.Body))
-	if err != nil || !a.signed(w.URL, form, header.Get("X-Twilio-Signature")) || form.Get("AccountSid") != a.account {
-		return channels.Heard{}, channels.ErrForged
+	form, err := a.open(w)
+	if err != nil {
+		return channels.Heard{}, err
 	}
 	switch {
+	case form.Get("CallSid") != "":
+		return heardCallStatus(w.URL, form, now), nil
 	case form.Get("MessageSid") == "":
 		return channels.Heard{}, errors.New("twilio: the call names no message")
 	case form.Has("MessageStatus"):
@@ -44,6 +43,19 @@ func (a *Adapter) Read(w channels.Webhook, now time.Time) (channels.Heard, error
 		}}}, nil
 	}
 	return channels.Heard{}, errors.New("twilio: the call is neither a text nor a status")
+}
+
+// open gives the fields of a webhook that Twilio has signed for our account.
+func (a *Adapter) open(w channels.Webhook) (url.Values, error) {
+	header := http.Header(w.Header)
+	if kind, _, err := mime.ParseMediaType(header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, channels.ErrForged
+	}
+	form, err := url.ParseQuery(string(w.Body))
+	if err != nil || !a.signed(w.URL, form, header.Get("X-Twilio-Signature")) || form.Get("AccountSid") != a.account {
+		return nil, channels.ErrForged
+	}
+	return form, nil
 }
 
 // heardStatus reads a status callback. They come unordered and more than once:
@@ -67,16 +79,19 @@ func heardStatus(at string, form url.Values, now time.Time) channels.Heard {
 
 // attemptOf gives our attempt as it rode in the callback's URL, which Twilio has
 // signed; 0 when it is not there.
-func attemptOf(at string) int64 {
+func attemptOf(at string) int64 { return numberIn(at, attemptKey) }
+
+// numberIn gives a number of a URL's query, or 0 when none that we wrote is there.
+func numberIn(at, key string) int64 {
 	u, err := url.Parse(at)
 	if err != nil {
 		return 0
 	}
-	id, err := strconv.ParseInt(u.Query().Get(attemptKey), 10, 64)
-	if err != nil || id < 0 {
+	n, err := strconv.ParseInt(u.Query().Get(key), 10, 64)
+	if err != nil || n < 0 {
 		return 0
 	}
-	return id
+	return n
 }
 
 // signed checks a signature: base64 of HMAC-SHA1, under the auth token, over the

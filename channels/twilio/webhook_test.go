@@ -370,6 +370,9 @@ func FuzzRead(f *testing.F) {
 		// Signed as it should be, nothing in it may break the reader.
 		if form, err := url.ParseQuery(body); err == nil {
 			heard, _ := a.Read(signedHook(at, form), noon)
+			if c, err := a.ReadCall(signedHook(at, form), noon); err == nil && (c.ID == "" || c.Attempt < 0 || c.Asked < 0) {
+				t.Fatalf("%+v", c)
+			}
 			for _, d := range heard.Deliveries {
 				if d.EventID == "" || d.ProviderID == "" || d.Status == 0 {
 					t.Fatalf("%+v", d)

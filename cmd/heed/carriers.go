@@ -29,8 +29,10 @@ func openCarriers(cfg *config.Config, base string) (carriers, error) {
 	c := carriers{ways: map[dispatch.WayOf]dispatch.Way{}, senders: map[channels.Program]string{}}
 	client := &http.Client{Transport: transport()}
 	numbers, services, mailboxes := map[channels.Program]string{}, map[channels.Program]string{}, map[channels.Program]string{}
+	callers := map[channels.Program]string{}
 	for program, p := range cfg.Programs {
 		numbers[program], services[program], mailboxes[program] = p.SMSFrom, p.MessagingService, p.EmailFrom
+		callers[program] = p.VoiceFrom
 		if p.MessagingService == "" {
 			c.senders[program] = p.SMSFrom
 		}
@@ -46,6 +48,7 @@ func openCarriers(cfg *config.Config, base string) (carriers, error) {
 	if c.twilio, err = twilio.New(twilio.Options{
 		AccountSID: t.AccountSID, AuthToken: t.AuthToken, PreviousAuthToken: t.PreviousAuthToken, BaseURL: t.BaseURL,
 		StatusCallback: cfg.HTTP.PublicURL + "/webhooks/twilio/status", From: numbers, MessagingService: services, HTTP: client,
+		VoiceFrom: callers, VoiceURL: cfg.HTTP.PublicURL + "/webhooks/twilio/voice",
 	}); err != nil {
 		return c, err
 	}
@@ -66,6 +69,9 @@ func openCarriers(cfg *config.Config, base string) (carriers, error) {
 	for program, p := range cfg.Programs {
 		if p.SMSFrom != "" || p.MessagingService != "" {
 			c.ways[dispatch.WayOf{Program: program, Channel: channels.SMS}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement), Receipts: true}
+		}
+		if p.VoiceFrom != "" {
+			c.ways[dispatch.WayOf{Program: program, Channel: channels.Voice}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement), Receipts: true}
 		}
 		carrier := p.Email
 		if carrier == "" {

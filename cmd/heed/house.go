@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -109,7 +110,8 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 	h.fence = &gateway.Fence{Store: h.db, Now: h.now, Lease: h.cfg.Sending.Lease, Pause: pause}
 	h.intake = &intake.Service{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
-		Senders: sendersOf(h.cfg), Services: servicesOf(h.cfg), Dater: h.carriers.twilio, ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
+		Senders: sendersOf(h.cfg), Services: servicesOf(h.cfg), OptOutLine: h.cfg.Practice.OptOutPhone, Dater: h.carriers.twilio,
+		ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
 	}
 	h.dispatcher = &dispatch.Dispatcher{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.templates, Identity: h.identity,
@@ -181,13 +183,16 @@ func previous(cfg *config.Config) [][]byte {
 	return list
 }
 
-// sendersOf gives the programs that share each of our numbers: a STOP to a shared
-// number stops them all.
+// sendersOf gives the programs that share each of our numbers, for texts or calls: a
+// STOP to a shared number stops them all.
 func sendersOf(cfg *config.Config) map[string][]channels.Program {
 	senders := map[string][]channels.Program{}
 	for _, program := range channels.Programs {
-		if number := cfg.Programs[program].SMSFrom; number != "" {
-			senders[number] = append(senders[number], program)
+		p := cfg.Programs[program]
+		for _, number := range []string{p.SMSFrom, p.VoiceFrom} {
+			if number != "" && !slices.Contains(senders[number], program) {
+				senders[number] = append(senders[number], program)
+			}
 		}
 	}
 	return senders

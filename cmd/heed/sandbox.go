@@ -19,7 +19,7 @@ func (s *server) openSandbox() *sandbox.Sandbox {
 	programs := map[string]string{}
 	for _, program := range channels.Programs {
 		p := s.cfg.Programs[program]
-		for _, sender := range []string{p.SMSFrom, p.MessagingService} {
+		for _, sender := range []string{p.SMSFrom, p.VoiceFrom, p.MessagingService} {
 			if sender != "" {
 				programs[sender] = program.String()
 			}
@@ -28,8 +28,8 @@ func (s *server) openSandbox() *sandbox.Sandbox {
 	hooks := s.cfg.HTTP.PublicURL + "/webhooks"
 	return sandbox.New(sandbox.Options{
 		AccountSID: s.cfg.Providers.Twilio.AccountSID, AuthToken: s.cfg.Providers.Twilio.AuthToken, SendGridKey: s.cfg.Providers.SendGrid.APIKey,
-		SendGridSigning: s.signing, Programs: programs, ASMGroup: s.cfg.Providers.SendGrid.ASMGroup, Clock: s.clock,
-		Webhooks: sandbox.Webhooks{SMS: hooks + "/twilio/sms", Status: hooks + "/twilio/status", SendGridEvents: hooks + "/sendgrid/events"},
+		SendGridSigning: s.signing, Programs: programs, ASMGroup: s.cfg.Providers.SendGrid.ASMGroup, Clock: s.clock, OptOutLine: s.cfg.Practice.OptOutPhone,
+		Webhooks: sandbox.Webhooks{SMS: hooks + "/twilio/sms", Status: hooks + "/twilio/status", Voice: hooks + "/twilio/voice", SendGridEvents: hooks + "/sendgrid/events"},
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -94,6 +95,7 @@ func (s *server) run(ctx context.Context, ready func(*server) error) error {
 	web := s.web()
 	failed := make(chan error, 1)
 	go func() { failed <- s.listen(web) }()
+	s.tellOfMute()
 	s.log.Info("heed answers", "address", s.loopback(), "mode", s.cfg.Providers.Mode, "policy", s.policy.Version)
 	err = ready(s)
 	if err == nil {
@@ -166,6 +168,7 @@ func (s *server) api() *api.API {
 	a.AdminKey, a.PublicURL, a.Version = s.cfg.Auth.AdminKey, strings.TrimSuffix(s.cfg.HTTP.PublicURL, "/"), version()
 	a.Ready = func(context.Context) error { return s.ready() }
 	a.Outgoing = api.Outgoing{Endpoints: s.db, NewSecret: events.NewSecret}
+	a.Telephones = map[string]api.Telephone{"/webhooks/twilio/voice": {Source: "twilio", Phone: s.carriers.twilio}}
 	a.Webhooks = map[string]api.Webhook{
 		"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
@@ -177,7 +180,7 @@ func (s *server) api() *api.API {
 func (s *server) pages() http.Handler {
 	return pages.New(pages.Options{
 		Store: s.db, Intake: s.intake, Dispatcher: s.dispatcher, Policy: s.policy, Links: s.links, Identity: s.identity,
-		Now: s.now, Log: s.log, PublicURL: s.cfg.HTTP.PublicURL, Retention: days(s.cfg.Retention.ContentDays),
+		Now: s.now, Random: rand.Reader, Log: s.log, PublicURL: s.cfg.HTTP.PublicURL, Retention: days(s.cfg.Retention.ContentDays),
 	}).Handler()
 }
 

@@ -80,7 +80,7 @@ func previewCommand(c *command) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&in.Channel, "channel", "sms", "sms, voice or email")
 	f.StringVar(&in.Locale, "locale", "en", "en or es")
-	f.StringVar(&in.Content, "content", "full", "full, secure_link or call_back")
+	f.StringVar(&in.Content, "content", "full", "full, secure_link, or by voice call_back or voicemail")
 	f.BoolVar(&in.Discreet, "discreet", false, "never name the practice")
 	f.StringArrayVar(&vars, "var", nil, "a variable of the text, NAME=VALUE; again for each")
 	return cmd

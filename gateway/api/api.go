@@ -53,6 +53,8 @@ type API struct {
 	Webhooks map[string]Webhook
 	// Outgoing keeps the endpoints of outgoing events.
 	Outgoing Outgoing
+	// Telephones are asked what to say in a call, by the path their questions come to.
+	Telephones map[string]Telephone
 	// Ready says why the gateway cannot work now, or nil.
 	Ready func(context.Context) error
 
@@ -92,6 +94,7 @@ func (a *API) Handler() http.Handler {
 	a.audit(h)
 	a.outgoing(h)
 	a.webhooks(mux)
+	a.calls(mux)
 	a.health(mux)
 	describeHealth(h.OpenAPI())
 	a.names.learn(h.OpenAPI())

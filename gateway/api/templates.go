@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,14 +22,11 @@ type TemplateOut struct {
 	Variables []string `json:"variables"`
 }
 
-// forms are how much of a text goes out, as the API and the command line say it.
-var forms = []string{"full", "secure_link", "call_back"}
-
 // PreviewIn asks for a text.
 type PreviewIn struct {
 	Channel   string            `json:"channel,omitempty" enum:"sms,voice,email" doc:"Without it: sms."`
 	Locale    string            `json:"locale,omitempty" maxLength:"35" doc:"en or es."`
-	Content   string            `json:"content,omitempty" enum:"full,secure_link,call_back" doc:"Without it: full."`
+	Content   string            `json:"content,omitempty" enum:"full,secure_link,call_back,voicemail" doc:"Without it: full. voicemail: what a machine hears of a call."`
 	Discreet  bool              `json:"discreet,omitempty"`
 	Variables map[string]string `json:"variables,omitempty"`
 }
@@ -39,7 +34,7 @@ type PreviewIn struct {
 // PreviewOut is a rendered text.
 type PreviewOut struct {
 	Subject  string `json:"subject,omitempty"`
-	Text     string `json:"text"`
+	Text     string `json:"text" doc:"By voice, a line for each breath."`
 	HTML     string `json:"html,omitempty"`
 	Encoding string `json:"encoding,omitempty"`
 	Segments int    `json:"segments,omitempty" doc:"Each is billed by itself."`
@@ -88,15 +83,15 @@ func Preview(set *templates.Set, identity templates.Identity, name string, in Pr
 	if in.Locale != "" && !templates.Speaks(in.Locale) {
 		return PreviewOut{}, gateway.Wrong("locale", "the texts are in en and es; at sending, another language gets English")
 	}
-	form := slices.Index(forms, cmp.Or(in.Content, forms[0]))
-	if form < 0 {
-		return PreviewOut{}, gateway.Wrong("content", "say "+strings.Join(forms, ", "))
+	form, ok := templates.ParseForm(in.Content)
+	if !ok {
+		return PreviewOut{}, gateway.Wrong("content", "say full, secure_link, call_back or voicemail")
 	}
 	if err := t.Check(in.Variables); err != nil {
 		return PreviewOut{}, gateway.Wrong("variables", err.Error())
 	}
 	text, err := t.Render(templates.Request{
-		Channel: ch, Form: templates.Form(form), Discreet: in.Discreet, Locale: in.Locale, Vars: in.Variables, Identity: identity,
+		Channel: ch, Form: form, Discreet: in.Discreet, Locale: in.Locale, Vars: in.Variables, Identity: identity,
 		Links: templates.SampleLinks(),
 	})
 	if err != nil {

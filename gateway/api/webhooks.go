@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 
@@ -21,12 +20,8 @@ func (a *API) webhooks(mux *http.ServeMux) {
 			}
 			url := a.PublicURL + r.URL.RequestURI()
 			heard, err := hook.Reader.Read(channels.Webhook{URL: url, Header: r.Header, Body: body}, a.Now())
-			if errors.Is(err, channels.ErrForged) {
-				writeProblem(w, problem(http.StatusForbidden, "forged", "The signature does not match."))
-				return
-			}
 			if err != nil {
-				writeProblem(w, problem(http.StatusBadRequest, "bad_request", "The call could not be read."))
+				writeProblem(w, unreadWebhook(err))
 				return
 			}
 			if err := a.take(r, hook.Source, heard); err != nil {

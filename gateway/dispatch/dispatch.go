@@ -56,11 +56,12 @@ type Dispatcher struct {
 	calls [len(gateway.Queues)]calls
 }
 
-// Links makes the signed links that a message carries. They say nothing about the person.
+// Links makes the signed links that a message carries. They say nothing about the
+// person. The address is the one that the message goes to; 0: unknown.
 type Links interface {
 	Secure(message int64) string
-	Preferences(patient int64) string
-	Unsubscribe(patient int64, topic string) string
+	Preferences(patient, address int64) string
+	Unsubscribe(patient, address int64, topic string) string
 }
 
 // way gives the way of a category's program on a channel.

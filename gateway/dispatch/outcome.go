@@ -200,6 +200,9 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 		return nil, errors.Join(errNoAnswer, err)
 	}
 	from := d.Senders[a.Program]
+	if a.Pair.Channel == channels.Voice {
+		from = "" // the adapter looks for calls of the program's own number alone
+	}
 	for i := range list {
 		f := &list[i]
 		if a.ProviderID != "" { // it was taken: only this one is asked about
@@ -225,7 +228,13 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 // again renders an attempt as it was sent: the same decision gives the same text.
 func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.Attempt) (channels.Outgoing, Way, error) {
 	if m.Body.Answer != nil {
-		return d.renderAnswer(m)
+		out, way, err := d.renderAnswer(m)
+		if err == nil && a.Pair.Address != 0 {
+			var texts map[int64]string
+			texts, err = d.Store.AddressTexts(ctx, []int64{a.Pair.Address})
+			out.To = texts[a.Pair.Address]
+		}
+		return out, way, err
 	}
 	cat, t := d.textFor(m)
 	if t == nil {

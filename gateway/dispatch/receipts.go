@@ -94,6 +94,9 @@ func (d *Dispatcher) attemptOf(ctx context.Context, e channels.Delivery) (*gatew
 func (d *Dispatcher) delivered(ctx context.Context, source string, e channels.Delivery, m *gateway.Message, a *gateway.Attempt) (gateway.Change, error) {
 	now := d.Now()
 	c := gateway.Change{At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: e.EventID}}
+	if a.Pair.Channel == channels.Voice {
+		e = outcomeOfCall(m, a, e)
+	}
 	c.Heard = heard(m.ID, now, deliveryWord(e.Status), e.Code)
 	edit := gateway.Edit{Attempt: a.ID, Status: gateway.AttemptTaken, Code: e.Code}
 	if a.ProviderID == "" && a.Pair.Channel != channels.Email {

@@ -26,6 +26,7 @@ type Secure struct {
 	message  *gateway.Message
 	snapshot *preferences.Snapshot
 	discreet bool
+	address  int64  // where the link went; 0: not sent yet
 	born     string // YYYY-MM-DD
 }
 
@@ -47,7 +48,7 @@ func (d *Dispatcher) Secure(ctx context.Context, message int64) (Secure, error) 
 	s.discreet = p.Snapshot.Confidential != nil && p.Snapshot.Confidential.Discreet
 	gone := m.Status == gateway.Canceled || forgotten(m) || p.Snapshot.Standing != preferences.Active
 	if a := linkTry(m); a != nil {
-		s.Sent, s.discreet = a.At, s.discreet || a.Discreet
+		s.Sent, s.discreet, s.address = a.At, s.discreet || a.Discreet, a.Pair.Address
 		gone = gone || closed(p.Snapshot, a.Pair)
 	}
 	if gone {
@@ -98,7 +99,7 @@ func (d *Dispatcher) Open(ctx context.Context, s Secure) (subject, text string, 
 		return "", "", ErrGone
 	}
 	out, err := d.render(s.message, t, cat, s.snapshot, policy.Decision{
-		Pair: preferences.Pair{Channel: channels.Email}, Form: policy.Full, Discreet: s.discreet,
+		Pair: preferences.Pair{Channel: channels.Email, Address: s.address}, Form: policy.Full, Discreet: s.discreet,
 	})
 	if err != nil {
 		d.Fault(fmt.Errorf("message %d cannot be shown: %w", s.message.ID, err))

@@ -151,7 +151,7 @@ func patientsOf(list []gateway.Message) []int64 {
 // when the message is to be sent.
 func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, change *gateway.Change) (*job, error) {
 	if m.Body.Answer != nil {
-		return d.planAnswer(m, change), nil
+		return d.planAnswer(m, k, change), nil
 	}
 	cat, t := d.textFor(m)
 	if t == nil || k.Snapshot == nil {
@@ -263,12 +263,21 @@ func earliest(a, b time.Time) time.Time {
 }
 
 // planAnswer claims an answer to what somebody just said. No rule is asked: these
-// are the named exceptions, and the number they go to is the one that wrote.
-func (d *Dispatcher) planAnswer(m *gateway.Message, change *gateway.Change) *job {
+// are the named exceptions, and the number they go to is the one that wrote. What
+// goes to an address on record is no exception: it is held to what is known of it.
+func (d *Dispatcher) planAnswer(m *gateway.Message, k known, change *gateway.Change) *job {
 	now := change.At
 	step := gateway.Step{Message: m.ID, Patient: m.Patient, From: gateway.Waiting}
+	pair, refused := m.Body.Answer.Pair, policy.Code("")
+	if pair.Address != 0 {
+		if _, refused = policy.CodeWay(k.Snapshot, pair.Address, now); k.Snapshot != nil {
+			step.Version = k.Version
+		}
+	}
 	out, way, err := d.renderAnswer(m)
 	switch {
+	case refused != "":
+		step.To, step.Code = gateway.Suppressed, string(refused)
 	case !m.Expires.IsZero() && !now.Before(m.Expires):
 		step.To, step.Code = gateway.Expired, string(policy.TooLate)
 	case errors.Is(err, errNoWay):
@@ -276,7 +285,8 @@ func (d *Dispatcher) planAnswer(m *gateway.Message, change *gateway.Change) *job
 	case err != nil:
 		step.To, step.Code = gateway.Failed, textRefused
 	default:
-		j := d.job(m, way, preferences.Pair{Channel: out.Channel}, 0, m.Body.Answer.Program, now)
+		pair.Channel = out.Channel
+		j := d.job(m, way, pair, step.Version, m.Body.Answer.Program, now)
 		j.attempt.Form = templates.Full.String()
 		out.Attempt = j.attempt.ID
 		out.Validity = validity(now, m.Expires)

@@ -29,6 +29,9 @@ type Service struct {
 	// them; a START to it lifts nothing.
 	Senders  map[string][]channels.Program
 	Services map[string][]channels.Program
+	// OptOutLine is the toll-free number that people call to stop everything: it is
+	// shared by all programs, whatever Senders says of it.
+	OptOutLine string
 	// Dater tells when a START was said; nil: by its arrival.
 	Dater channels.Dater
 	// ProviderConfirms is set when the carrier answers STOP, START and HELP itself:

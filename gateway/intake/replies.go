@@ -10,32 +10,28 @@ import (
 	"harmonize.care/heed/preferences"
 )
 
-// Answer is what a person answers to a reminder, by text or by key. The words stand
-// as events of the message.
-type Answer string
-
-// The answers.
-const (
-	Confirmed       Answer = "confirmed"
-	RescheduleAsked Answer = "reschedule_asked" // or to be called back about it
-)
-
-// Respond puts a person's answer to a message into a change: as an event of the
+// Respond puts a person's response to a message into a change: as an event of the
 // message, and as a task where somebody has to call. The detail says what else is
 // known: the number, the person's own words.
-func (s *Service) Respond(c *gateway.Change, m *gateway.Message, a Answer, detail gateway.TaskDetail) {
-	c.Heard = append(c.Heard, gateway.MessageHeard{Message: m.ID, Event: gateway.MessageEvent{At: c.At, Kind: string(a)}})
-	if a != RescheduleAsked {
+func (s *Service) Respond(c *gateway.Change, m *gateway.Message, r gateway.Response, detail gateway.TaskDetail) {
+	c.Heard = append(c.Heard, gateway.MessageHeard{Message: m.ID, Event: gateway.MessageEvent{At: c.At, Kind: string(r)}})
+	kind := gateway.TaskReschedule
+	switch r {
+	case gateway.RescheduleAsked:
+		detail.Title = "Asked to reschedule, or to be called back about it."
+	case gateway.CallBackAsked:
+		kind, detail.Title = gateway.TaskCallBack, "Asked in a call to be called back."
+	default:
 		return
 	}
-	detail.Title, detail.Reminder = "Asked to reschedule, or to be called back about it.", m.ID
+	detail.Reminder = m.ID
 	if at, ok := appointmentOf(m); ok {
-		detail.Reasons = append(detail.Reasons, "The reminder was about "+at.Format("Monday 2006-01-02 15:04 -0700")+".")
+		detail.Reasons = append(detail.Reasons, "The message was about "+at.Format("Monday 2006-01-02 15:04 -0700")+".")
 	}
 	if m.Reference != "" {
 		detail.Reasons = append(detail.Reasons, "Its reference is "+m.Reference+".")
 	}
-	c.Tasks = append(c.Tasks, s.task(gateway.TaskReschedule, m.Patient, detail))
+	c.Tasks = append(c.Tasks, s.task(kind, m.Patient, detail))
 }
 
 // appointmentOf gives the time that a reminder speaks of. Where its words are past
@@ -138,9 +134,9 @@ func (t *text) respond(ctx context.Context) error {
 		}
 		return nil
 	}
-	kind, answer, title, thanks := gateway.TaskReply, Confirmed, "A confirmation.", confirmReceived
+	kind, answer, title, thanks := gateway.TaskReply, gateway.Confirmed, "A confirmation.", confirmReceived
 	if t.heard.Reschedule {
-		kind, answer, title, thanks = gateway.TaskReschedule, RescheduleAsked, "Asked to reschedule.", rescheduleReceived
+		kind, answer, title, thanks = gateway.TaskReschedule, gateway.RescheduleAsked, "Asked to reschedule.", rescheduleReceived
 	}
 	switch {
 	case len(open) == 0:

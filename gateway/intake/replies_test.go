@@ -102,7 +102,7 @@ func (d *desk) confirmed(message int64) bool {
 		d.t.Fatal(err)
 	}
 	for _, e := range m.Events {
-		if e.Kind == string(intake.Confirmed) {
+		if e.Kind == string(gateway.Confirmed) {
 			return true
 		}
 	}

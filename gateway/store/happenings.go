@@ -142,6 +142,21 @@ func (u *unit) replyReceived(key string, id int64) error {
 	return nil
 }
 
+// replyUnderstood tells what a person responded to a message.
+func (u *unit) replyUnderstood(h gateway.MessageHeard) error {
+	if !slices.Contains(gateway.Responses, gateway.Response(h.Event.Kind)) || !u.wanted.wants(gateway.ReplyUnderstood) {
+		return nil
+	}
+	var patient int64
+	if err := u.tx.QueryRowContext(u.ctx, "SELECT COALESCE(patient, 0) FROM messages WHERE id = $1", h.Message).Scan(&patient); err != nil {
+		return found(err)
+	}
+	u.note(gateway.Happening{Type: gateway.ReplyUnderstood, Patient: patient, Data: gateway.EventData{
+		Message: strconv.FormatInt(h.Message, 10), Code: h.Event.Kind,
+	}})
+	return nil
+}
+
 // writeHappened keeps what happened, all in one statement. A preference event
 // carries the version that the change came to.
 func (u *unit) writeHappened() error {

@@ -159,6 +159,31 @@ func TestEventConcernsThePatientOfTheFact(t *testing.T) {
 	})
 }
 
+func TestResponsesAreTold(t *testing.T) {
+	both(t, func(t *testing.T, db *store.DB, ids *gateway.IDs) {
+		endpoint := addEndpoint(t, db, ids, gateway.ReplyUnderstood)
+		patient := enrol(t, db, ids, "p1", "+13035550111")
+		m := gateway.Message{ID: ids.New(), Patient: patient, Category: "follow_up", Template: "follow_up", Due: time.Now(), Created: time.Now()}
+		keep(t, db, gateway.Change{Accepts: []gateway.Message{m}})
+		c := gateway.Change{}
+		for _, kind := range []string{string(gateway.Confirmed), "delivered", string(gateway.CallBackAsked)} {
+			c.Heard = append(c.Heard, gateway.MessageHeard{Message: m.ID, Event: gateway.MessageEvent{At: time.Now(), Kind: kind}})
+		}
+		keep(t, db, c)
+		sameList(t, told(t, db, endpoint), "reply.understood confirmed", "reply.understood call_back_asked")
+		list, err := db.Deliveries(context.Background(), gateway.DeliveryFilter{Endpoint: endpoint, Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range list {
+			e, err := db.Event(context.Background(), d.Event)
+			if err != nil || e.Patient != patient || e.Data.Message != strconv.FormatInt(m.ID, 10) {
+				t.Fatalf("%+v, %v", e, err)
+			}
+		}
+	})
+}
+
 func TestRelayHandsEachDeliveryOverOnce(t *testing.T) {
 	both(t, func(t *testing.T, db *store.DB, ids *gateway.IDs) {
 		ctx := context.Background()

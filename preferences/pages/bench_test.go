@@ -3,6 +3,7 @@ package pages_test
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"database/sql"
 	"fmt"
 	"io"
@@ -178,7 +179,7 @@ func newBenchOn(t *testing.T, url, database string, change ...func(*policy.File)
 func (b *bench) options() pages.Options {
 	return pages.Options{
 		Store: b.store, Intake: b.intake, Dispatcher: b.sender, Policy: b.sender.Policy, Links: b.links, Identity: b.sender.Identity,
-		Now: b.clock.Now, Log: slog.New(slog.NewTextHandler(b.log, nil)), PublicURL: b.url,
+		Now: b.clock.Now, Random: crand.Reader, Log: slog.New(slog.NewTextHandler(b.log, nil)), PublicURL: b.url,
 	}
 }
 
@@ -238,10 +239,12 @@ func (b *bench) secure(text string) (string, int64) {
 func (b *bench) pathOf(link string) string { return strings.TrimPrefix(link, b.url) }
 
 func (b *bench) unsubscribePath(patient int64, topic string) string {
-	return b.pathOf(b.links.Unsubscribe(patient, topic))
+	return b.pathOf(b.links.Unsubscribe(patient, 0, topic))
 }
 
-func (b *bench) preferencesPath(patient int64) string { return b.pathOf(b.links.Preferences(patient)) }
+func (b *bench) preferencesPath(patient int64) string {
+	return b.pathOf(b.links.Preferences(patient, 0))
+}
 
 // do serves one request.
 func (b *bench) do(method, path string, body io.Reader, header ...string) *httptest.ResponseRecorder {

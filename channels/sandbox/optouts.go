@@ -283,7 +283,7 @@ func (s *Sandbox) shownOptOuts() []shownOptOut {
 	s.mu.Unlock()
 	var list []shownOptOut
 	for _, e := range all {
-		name := e.From
+		var name string
 		switch program := s.opt.Programs[e.From]; {
 		case program != "":
 			name = "Twilio, texts of " + program

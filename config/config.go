@@ -108,6 +108,21 @@ type SMTP struct {
 	Username, Password string
 	Agreement          string // baa or none
 	Plaintext          bool   // a relay on this machine that speaks no TLS
+	Bounces            Bounces
+}
+
+// Bounces are where the relay's notifications of mail that did not arrive are heard.
+type Bounces struct {
+	Secret string // signs what is piped to the webhook; "": the webhook is closed
+	IMAP   IMAP   // "" as host: no mailbox is read
+}
+
+// IMAP is a mailbox that is read, always under TLS.
+type IMAP struct {
+	Host               string
+	Port               int
+	Username, Password string
+	Mailbox            string
 }
 
 // Auth is how the first caller gets in.

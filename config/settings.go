@@ -76,6 +76,12 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "providers.smtp.password", at: &m.Password, hide: all},
 		{key: "providers.smtp.agreement", at: &m.Agreement, def: "none"},
 		{key: "providers.smtp.plaintext", at: &m.Plaintext},
+		{key: "providers.smtp.bounces.secret", at: &m.Bounces.Secret, hide: all},
+		{key: "providers.smtp.bounces.imap.host", at: &m.Bounces.IMAP.Host},
+		{key: "providers.smtp.bounces.imap.port", at: &m.Bounces.IMAP.Port, def: 993}, // RFC 8314: implicit TLS
+		{key: "providers.smtp.bounces.imap.username", at: &m.Bounces.IMAP.Username},
+		{key: "providers.smtp.bounces.imap.password", at: &m.Bounces.IMAP.Password, hide: all},
+		{key: "providers.smtp.bounces.imap.mailbox", at: &m.Bounces.IMAP.Mailbox, def: "INBOX"},
 		{key: "providers.email", at: &c.Providers.Email, def: "sendgrid"},
 		{key: "auth.admin_key", at: &c.Auth.AdminKey, hide: all},
 		{key: "keys.secret", at: &c.Keys.Secret, hide: all},

@@ -24,6 +24,7 @@ func (s *Sandbox) Handler() http.Handler {
 
 	mux.HandleFunc("GET /{$}", s.showPage)
 	mux.HandleFunc("GET /mail/{id}", s.showMail)
+	mux.HandleFunc("GET /mail/{id}/file/{n}", s.showFile)
 	mux.HandleFunc("GET /version", s.showVersion)
 	mux.HandleFunc("GET /style.css", asset("web/style.css"))
 	mux.HandleFunc("GET /live.js", asset("web/live.js"))

@@ -70,10 +70,11 @@ type Message struct {
 	HTML       string // email only
 	Headers    map[string]string
 	Args       map[string]string // SendGrid's custom_args
-	Status     string            // in the provider's own words
-	ErrorCode  int               // Twilio's, 0: none
-	Callback   string            // the StatusCallback URL
-	OneClick   string            // what the last one-click unsubscribe was answered
+	Files      []channels.Attachment
+	Status     string // in the provider's own words
+	ErrorCode  int    // Twilio's, 0: none
+	Callback   string // the StatusCallback URL
+	OneClick   string // what the last one-click unsubscribe was answered
 	Created    time.Time
 	Updated    time.Time
 	Sent       time.Time // zero until it left; of a call, until it was answered

@@ -20,7 +20,7 @@ type mailRequest struct {
 	ReplyToList      []mailbox         `json:"reply_to_list"`
 	Subject          string            `json:"subject"`
 	Content          []content         `json:"content"`
-	Attachments      []json.RawMessage `json:"attachments"`
+	Attachments      []attachment      `json:"attachments"`
 	TemplateID       string            `json:"template_id"`
 	Headers          map[string]string `json:"headers"`
 	Categories       []string          `json:"categories"`
@@ -187,6 +187,7 @@ func (s *Sandbox) newMails(q *mailRequest, id string) []*Message {
 				Status:  "accepted",
 				Created: now,
 				Updated: now,
+				Files:   q.files(),
 
 				suppressed: s.suppressed(q, to.Email),
 			}

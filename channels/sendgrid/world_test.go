@@ -112,7 +112,7 @@ func TestAdapter(t *testing.T) {
 			Taken: func() (list []channelstest.Taken) {
 				for _, m := range w.Messages() {
 					attempt, _ := strconv.ParseInt(m.Args["attempt"], 10, 64)
-					list = append(list, channelstest.Taken{ProviderID: messageID(m.ID), To: m.To, Text: m.Body, Attempt: attempt})
+					list = append(list, channelstest.Taken{ProviderID: messageID(m.ID), To: m.To, Text: m.Body, Attempt: attempt, Attachments: m.Files})
 				}
 				return list
 			},

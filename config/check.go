@@ -194,6 +194,10 @@ func (k checker) checkProviders() {
 	k.baseURL("providers.twilio.base_url", t.BaseURL)
 	k.oneOf("providers.twilio.agreement", t.Agreement, "baa", "none")
 	k.oneOf("providers.twilio.opt_out_replies", t.OptOutReplies, "gateway", "provider")
+	// Twilio would refuse what the gateway still answers to people who stopped: the one
+	// confirmation, HELP, the crisis text. Where Twilio answers itself it does so already.
+	k.unless(!k.Mirrors.Twilio || t.OptOutReplies == "provider", "mirrors.twilio",
+		"may be true only with providers.twilio.opt_out_replies: provider, because Twilio would block the answers that the gateway gives to people who stopped, the crisis text among them")
 	k.checkSendGrid(p.SendGrid)
 	k.checkSMTP(p.SMTP)
 }

@@ -29,6 +29,7 @@ type Config struct {
 	Policy    Policy
 	Retention Retention
 	Events    Events
+	Mirrors   Mirrors
 }
 
 // HTTP is where the gateway answers.
@@ -157,4 +158,10 @@ type Retention struct {
 // Events are the outgoing ones.
 type Events struct {
 	Networks []string // private networks that endpoints may stand in: 10.20.0.0/16
+}
+
+// Mirrors are the providers whose own lists hear of opt-outs.
+type Mirrors struct {
+	SendGrid bool // the unsubscribe group of marketing mail; without one there is nothing to tell
+	Twilio   bool // the Consent Management API, where the account has it
 }

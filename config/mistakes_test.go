@@ -118,6 +118,8 @@ func TestMistakes(t *testing.T) {
 		{"providers.sendgrid.webhook_public_key=!", "providers.sendgrid.webhook_public_key"},
 		{"providers.sendgrid.asm_group=-1", "providers.sendgrid.asm_group"},
 		{"providers.sendgrid.asm_group=many", "providers.sendgrid.asm_group"},
+		{"mirrors.twilio=true", "mirrors.twilio"},
+		{"mirrors.sendgrid=perhaps", "mirrors.sendgrid"},
 		{"providers.smtp.host=smtp://relay.example", "providers.smtp.host"},
 		{"providers.smtp.port=0", "providers.smtp.port"},
 		{"providers.smtp.port=65536", "providers.smtp.port"},

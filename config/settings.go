@@ -69,7 +69,7 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "providers.sendgrid.base_url", at: &g.BaseURL},
 		{key: "providers.sendgrid.webhook_public_key", at: &g.WebhookPublicKey},
 		{key: "providers.sendgrid.agreement", at: &g.Agreement, def: "none"},
-		{key: "providers.sendgrid.asm_group", at: &g.ASMGroup},
+		{key: "providers.sendgrid.asm_group", at: &g.ASMGroup, sandbox: 1},
 		{key: "providers.smtp.host", at: &m.Host},
 		{key: "providers.smtp.port", at: &m.Port, def: 587}, // RFC 6409: submission
 		{key: "providers.smtp.username", at: &m.Username},
@@ -94,6 +94,8 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "retention.ledger_years", at: &c.Retention.LedgerYears, def: 6},
 		{key: "retention.content_days", at: &c.Retention.ContentDays, def: 30},
 		{key: "events.networks", at: &c.Events.Networks},
+		{key: "mirrors.sendgrid", at: &c.Mirrors.SendGrid, def: true},
+		{key: "mirrors.twilio", at: &c.Mirrors.Twilio},
 	}...)
 }
 

@@ -188,6 +188,8 @@ func (s *Sandbox) newMails(q *mailRequest, id string) []*Message {
 				Created: now,
 				Updated: now,
 				Files:   q.files(),
+
+				suppressed: s.suppressed(q, to.Email),
 			}
 			for _, c := range q.Content {
 				switch c.Type {
@@ -226,7 +228,7 @@ func merged(base, over map[string]string) map[string]string {
 func (s *Sandbox) progressMails(mails []*Message) {
 	var first, second, third []map[string]any
 	for _, m := range mails {
-		f := mailFailure(s.read(m).To)
+		f := mailFailureOf(s.read(m))
 		if f.event == "dropped" {
 			first = append(first, s.event(m, "dropped", f))
 			continue
@@ -235,7 +237,7 @@ func (s *Sandbox) progressMails(mails []*Message) {
 	}
 	s.callSendGrid(first)
 	for _, m := range mails {
-		switch f := mailFailure(s.read(m).To); {
+		switch f := mailFailureOf(s.read(m)); {
 		case f.event == "dropped":
 		case f.manner == perish:
 			second = append(second, s.event(m, f.event, f))

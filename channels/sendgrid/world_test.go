@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 		w.hooks <- channels.Webhook{URL: "http://" + r.Host + r.URL.RequestURI(), Header: r.Header, Body: body}
 	}))
 	w.Sandbox = sandbox.New(sandbox.Options{
-		SendGridKey: testKey, Webhooks: sandbox.Webhooks{SendGridEvents: receiver.URL + "/webhooks/sendgrid/events"},
+		SendGridKey: testKey, ASMGroup: 1, Webhooks: sandbox.Webhooks{SendGridEvents: receiver.URL + "/webhooks/sendgrid/events"},
 	})
 	handler := http.StripPrefix("/sandbox", w.Handler())
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

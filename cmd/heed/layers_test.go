@@ -26,7 +26,7 @@ var rows = [][]string{
 	{
 		"channels/twilio", "channels/sendgrid", "channels/smtp", "channels/sandbox", "channels/phone",
 		"preferences/cache", "preferences/pages",
-		"gateway/store", "gateway/jobs", "gateway/webhook", "gateway/api", "gateway/imports", "gateway/fhir", "gateway/events",
+		"gateway/store", "gateway/jobs", "gateway/webhook", "gateway/api", "gateway/imports", "gateway/fhir", "gateway/events", "gateway/mirrors",
 		"gateway/seal", "gateway/calendar", "gateway/console", "gateway/observe", "config",
 	},
 	{"channels/channelstest", "gateway/storetest"},

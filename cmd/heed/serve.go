@@ -87,7 +87,7 @@ func (s *server) run(ctx context.Context, ready func(*server) error) error {
 	s.db.Listen(s.fence.Revoke)
 	var loops sync.WaitGroup
 	loops.Go(func() { s.vigil.watch(work, s.look) })
-	for _, loop := range append(s.loops(), s.relay(river)) {
+	for _, loop := range append(append(s.loops(), s.relay(river)), s.mirrorLoops()...) {
 		loops.Go(func() { loop.Run(work) })
 	}
 	if err := river.Start(work); err != nil {

@@ -34,6 +34,8 @@ type unit struct {
 
 	wanted   *wanted             // which outgoing events somebody asked for
 	happened []gateway.Happening // those that the change makes
+
+	mirrors map[string]mirrored // by address key: what providers' own lists may have to hear of
 }
 
 // Commit keeps a change, all or none; steps may be refused by themselves.
@@ -60,7 +62,7 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 				return nil
 			}
 			return also(u)
-		}, u.writeHappened,
+		}, u.writeHappened, u.writeMirrors,
 	} {
 		switch err := step(); {
 		case errors.Is(err, errKnown):

@@ -29,6 +29,11 @@ type Change struct {
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
+	// Speaks are ids of words that are about to be said in a call, judged in the change's
+	// one step: until they are Spoken, they are a call under way of its patient
+	// (Store.Calling).
+	Speaks []int64
+	Spoken []int64
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool

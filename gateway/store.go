@@ -47,8 +47,9 @@ type Store interface {
 	// Unresolved lists messages whose outcome, or whose receipt, is to be asked for by
 	// now; with Tries.
 	Unresolved(ctx context.Context, now time.Time, limit int) ([]Message, error)
-	// Calling counts messages of these patients that are Sending. Answers are left out:
-	// the confirmation of a stop goes out after the stop.
+	// Calling counts messages of these patients that are Sending, and words that are being
+	// said in a call. Answers that were judged on nothing are left out: the confirmation
+	// of a stop goes out after the stop.
 	Calling(ctx context.Context, patients []int64) (int, error)
 
 	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)

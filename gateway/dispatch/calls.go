@@ -81,12 +81,21 @@ func (d *Dispatcher) answered(ctx context.Context, source string, call channels.
 	if !ok {
 		return channels.Script{}, nothing, gateway.ErrStale
 	}
+	end := d.Now().Add(d.Fence.Lease)
 	s := d.words(call, m, a, k)
-	if _, err := d.Store.Commit(ctx, s.change(source, call)); err != nil {
+	if err := s.keep(ctx, source, call); err != nil {
 		done()
 		return channels.Script{}, nothing, err
 	}
-	return s.script, done, nil
+	spoken := func() {
+		s.spoken(ctx)
+		done()
+	}
+	if !d.Now().Before(end) { // slept so long that another replica's acknowledgement has waited enough
+		spoken()
+		return channels.Script{}, nothing, gateway.ErrStale
+	}
+	return s.script, spoken, nil
 }
 
 // handedOver: the call is under way, and nothing has ended its message yet.
@@ -104,6 +113,7 @@ type saying struct {
 	what    string // saidToPerson, …
 	why     string // the rule that held it back
 	record  *gateway.DecisionRecord
+	id      int64 // while it is being said
 }
 
 // words decides what is said. Who is not surely a person is left the voicemail,
@@ -175,9 +185,11 @@ func (d *Dispatcher) justWho(locale string) channels.Script {
 	return script(text)
 }
 
-// change keeps what is about to be said, on the version it was decided on. That
-// the provider asks is also its word that it took the call.
-func (s *saying) change(source string, call channels.Call) gateway.Change {
+// keep puts on record what is about to be said, on the version it was decided on: from
+// then until it is spoken, a stop on any replica waits. That the provider asks is also
+// its word that it took the call. The event of it is kept once, however often the
+// provider asks.
+func (s *saying) keep(ctx context.Context, source string, call channels.Call) error {
 	now := s.d.Now()
 	m := s.message
 	step := s.d.sent(m, s.attempt, m.Status, now)
@@ -189,14 +201,33 @@ func (s *saying) change(source string, call channels.Call) gateway.Change {
 	if s.attempt.ProviderID == "" {
 		edit.ProviderID = call.ID
 	}
+	s.id = s.d.NewID()
+	if _, err := s.d.Store.Commit(ctx, gateway.Change{
+		At: now, Actor: source, Whole: true, Steps: []gateway.Step{step}, Edits: []gateway.Edit{edit}, Speaks: []int64{s.id},
+	}); err != nil {
+		return err
+	}
 	c := gateway.Change{
-		At: now, Actor: source, Whole: true, Seen: &gateway.Seen{Source: source, Event: call.ID + ":" + s.what},
-		Steps: []gateway.Step{step}, Edits: []gateway.Edit{edit}, Heard: heard(m.ID, now, s.what, s.why),
+		At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: call.ID + ":" + s.what}, Heard: heard(m.ID, now, s.what, s.why),
 	}
 	if s.record != nil {
 		c.Decides = []gateway.DecisionRecord{*s.record}
 	}
-	return c
+	_, err := s.d.Store.Commit(ctx, c)
+	if err != nil {
+		s.spoken(ctx)
+	}
+	return err
+}
+
+// spoken ends the wait of those who said stop meanwhile. It must not end with the
+// provider's question; where it fails, a stop waits one lease at the longest.
+func (s *saying) spoken(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := s.d.Store.Commit(ctx, gateway.Change{At: s.d.Now(), Actor: "heed", Spoken: []int64{s.id}}); err != nil {
+		s.d.Fault(fmt.Errorf("that the words of a call were handed over could not be kept: %w", err))
+	}
 }
 
 // outcomeOfCall: a call that was answered has delivered its message only where the

@@ -54,7 +54,7 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
 	}
 	for _, step := range []func() error{
-		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.edits, u.rest,
+		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest,
 		func() error {
 			if also == nil {
 				return nil
@@ -112,6 +112,22 @@ func (u *unit) once() error {
 func (u *unit) accept() error {
 	for i := range u.c.Accepts {
 		if err := u.insertMessage(&u.c.Accepts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// speak keeps which words are being handed over, under the lock of the step that they
+// were judged in: a stop that is committed later waits for them.
+func (u *unit) speak() error {
+	for _, id := range u.c.Speaks {
+		if err := u.run("INSERT INTO speaking (id, patient, at) VALUES ($1, $2, $3)", id, u.c.Steps[0].Patient, micros(u.c.At)); err != nil {
+			return err
+		}
+	}
+	for _, id := range u.c.Spoken {
+		if err := u.run("DELETE FROM speaking WHERE id = $1", id); err != nil {
 			return err
 		}
 	}

@@ -192,11 +192,12 @@ func one[T any](list []T, err error) (*T, error) {
 
 // Calling counts messages of these patients that are sending. Answers that were
 // claimed on no version are left out: the confirmation of a stop goes out after the
-// stop. One that was is held by the fence like everything else.
+// stop. One that was is held by the fence like everything else. Words that are being
+// handed over in a call count as well.
 func (d *DB) Calling(ctx context.Context, patients []int64) (int, error) {
 	var n int
-	err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1"+
-		" AND (queue <> $2 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.id AND a.number = messages.attempts AND a.version <> 0))",
+	err := d.read.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM speaking WHERE patient IN "+d.ids(1)+") + (SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1"+
+		" AND (queue <> $2 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.id AND a.number = messages.attempts AND a.version <> 0)))",
 		rows(setOf(patients)), int(gateway.AnswerQueue)).Scan(&n)
 	return n, err
 }

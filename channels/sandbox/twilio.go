@@ -29,7 +29,7 @@ const (
 
 var (
 	e164           = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	messageService = regexp.MustCompile(`^MG[0-9a-zA-Z]{32}$`)
+	messageService = regexp.MustCompile(`^MG[0-9a-fA-F]{32}$`)
 )
 
 // problem is an error answer of Twilio's.

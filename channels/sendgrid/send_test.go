@@ -1,6 +1,7 @@
 package sendgrid
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ func newProvider(t *testing.T, answer http.HandlerFunc) *provider {
 	p := &provider{}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		p.asked, p.bodies = append(p.asked, r), append(p.bodies, body)
 		answer(w, r)
 	}))

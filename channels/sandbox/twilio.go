@@ -102,10 +102,7 @@ func (s *Sandbox) createMessage(w http.ResponseWriter, r *http.Request) {
 // carry takes a checked text or call, answers as its address says, and starts
 // what follows in the background.
 func (s *Sandbox) carry(w http.ResponseWriter, r *http.Request, m *Message, show func(*Message) any, progress func(*Message, Failure)) {
-	f := phoneFailure(m.To)
-	if m.Channel == channels.Voice && f.calls {
-		f = Failure{}
-	}
+	f := s.textFailureOf(m)
 	switch f.manner {
 	case refuse:
 		refusal(f.status, f.code, f.message).write(w)

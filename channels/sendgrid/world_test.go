@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 		w.hooks <- channels.Webhook{URL: "http://" + r.Host + r.URL.RequestURI(), Header: r.Header, Body: body}
 	}))
 	w.Sandbox = sandbox.New(sandbox.Options{
-		SendGridKey: testKey, Webhooks: sandbox.Webhooks{SendGridEvents: receiver.URL + "/webhooks/sendgrid/events"},
+		SendGridKey: testKey, ASMGroup: 1, Webhooks: sandbox.Webhooks{SendGridEvents: receiver.URL + "/webhooks/sendgrid/events"},
 	})
 	handler := http.StripPrefix("/sandbox", described(t).Answers(t, w.Handler()))
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -120,7 +120,7 @@ func TestAdapter(t *testing.T) {
 			Taken: func() (list []channelstest.Taken) {
 				for _, m := range w.Messages() {
 					attempt, _ := strconv.ParseInt(m.Args["attempt"], 10, 64)
-					list = append(list, channelstest.Taken{ProviderID: messageID(m.ID), To: m.To, Text: m.Body, Attempt: attempt})
+					list = append(list, channelstest.Taken{ProviderID: messageID(m.ID), To: m.To, Text: m.Body, Attempt: attempt, Attachments: m.Files})
 				}
 				return list
 			},

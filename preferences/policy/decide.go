@@ -107,19 +107,37 @@ func (p *Policy) judge(s *preferences.Snapshot, q *Question, list *[]Considered)
 
 // patient asks the rules that stop everything.
 func (i *inquiry) patient() (Outcome, Code) {
-	switch {
-	case i.s.Standing == preferences.Erased:
-		return Suppress, PatientErased
-	case i.s.Standing == preferences.Deceased:
-		return Suppress, PatientDeceased
-	case i.s.AdultFrom > i.at.UnixMicro():
-		return Suppress, PatientMinor
-	case i.restricted():
-		return i.refusal(), PurposeRestricted
-	case i.cat.Authorization && !i.authorized():
-		return i.refusal(), AuthorizationMissing
+	if code := i.standing(); code != "" {
+		return Suppress, code
+	}
+	if code := i.agreements(); code != "" {
+		return i.refusal(), code
 	}
 	return 0, ""
+}
+
+// standing: whom no message of any class reaches.
+func (i *inquiry) standing() Code {
+	switch {
+	case i.s.Standing == preferences.Erased:
+		return PatientErased
+	case i.s.Standing == preferences.Deceased:
+		return PatientDeceased
+	case i.s.AdultFrom > i.at.UnixMicro():
+		return PatientMinor
+	}
+	return ""
+}
+
+// agreements: what the practice agreed to, and what it needs the patient's agreement for.
+func (i *inquiry) agreements() Code {
+	switch {
+	case i.restricted():
+		return PurposeRestricted
+	case i.cat.Authorization && !i.authorized():
+		return AuthorizationMissing
+	}
+	return ""
 }
 
 // refusal: an essential message becomes a task for a person and never vanishes.

@@ -76,7 +76,7 @@ func (d *Description) Operations() []string {
 // formats are the formats that the descriptions name and that kin-openapi does not
 // check by itself.
 func (d *Description) formats() map[string]openapi3.StringFormatValidator {
-	number := openapi3.NewRegexpFormatValidator(`^\+[1-9][0-9]{6,14}$`) // E.164
+	number := openapi3.NewRegexpFormatValidator(`^\+[1-9][0-9]{1,14}$`) // https://www.twilio.com/docs/glossary/what-e164
 	check := openapi3.NewCallbackValidator[string]
 	return map[string]openapi3.StringFormatValidator{
 		"phone-number": number,

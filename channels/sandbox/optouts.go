@@ -100,7 +100,7 @@ func (s *Sandbox) showGroup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"id": s.opt.ASMGroup, "name": "Marketing", "description": "News and offers", "is_default": false, "last_email_sent_at": nil, "unsubscribes": len(s.OptOuts(id)),
+		"id": s.opt.ASMGroup, "name": "Marketing", "description": "News and offers", "is_default": false, "unsubscribes": len(s.OptOuts(id)),
 	})
 }
 

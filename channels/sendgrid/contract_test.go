@@ -78,6 +78,44 @@ func TestEveryRequestIsAsSendGridDescribes(t *testing.T) {
 	}
 }
 
+// Every call about the unsubscribe group, over the wire.
+func TestEveryCallOfTheGroupIsAsSendGridDescribes(t *testing.T) {
+	called := map[string]int{}
+	p := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
+		operation, err := described(t).Request(r, "/")
+		if err != nil {
+			t.Errorf("over the wire: %v", err)
+		}
+		called[operation]++
+		switch operation {
+		case "GetAsmGroup":
+			answering(http.StatusOK, `{"id": 12}`)(w, r)
+		case "ListSuppressionFromAsmGroup":
+			answering(http.StatusOK, `["a@patients.example"]`)(w, r)
+		case "DeleteSuppressionFromAsmGroup":
+			answering(http.StatusNoContent, "")(w, r)
+		default:
+			answering(http.StatusCreated, `{"recipient_emails": []}`)(w, r)
+		}
+	})
+	a := newAdapter(t, p.options())
+	var entries []channels.OptOut
+	for _, mailbox := range []string{"a@patients.example", "x+y@patients.example", "o'reader/z?a=b#c@patients.example", "50%&more@patients.example"} {
+		entries = append(entries, channels.OptOut{Address: mailbox}, channels.OptOut{Address: mailbox, Off: true})
+	}
+	if refused, err := a.Keep(t.Context(), entries); err != nil || len(refused) != 0 {
+		t.Errorf("%v, %v", refused, err)
+	}
+	if list, err := a.OptedOut(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+	for _, operation := range described(t).Operations() {
+		if called[operation] == 0 && operation != "SendMail" {
+			t.Errorf("%s was never called: %v", operation, called)
+		}
+	}
+}
+
 // Whatever a mail holds, its request is one that SendGrid describes.
 func TestAnyRequestIsAsSendGridDescribes(t *testing.T) {
 	p := describedProvider(t)

@@ -19,6 +19,7 @@ type Change struct {
 	Actor    string // the key's name, the provider, or "heed"
 	Seen     *Seen
 	Key      *Key
+	Turns    []Turn
 	Numbers  []NumberFact
 	Patients []PatientFact
 	Accepts  []Message
@@ -34,8 +35,9 @@ type Change struct {
 	// Speaks are ids of words that are about to be said in a call, judged in the change's
 	// one step: until they are Spoken, they are a call under way of its patient
 	// (Store.Calling).
-	Speaks []int64
-	Spoken []int64
+	Speaks    []int64
+	Spoken    []int64
+	Templates []TemplateStep
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool
@@ -43,11 +45,19 @@ type Change struct {
 
 // Seen is a provider's event id: kept once.
 type Seen struct {
-	Source string // twilio, sendgrid
+	Source string // twilio, sendgrid, smtp
 	Event  string
 	// Lasting: never forgotten, whatever the retention. An old START that is played to
 	// us again would lift a STOP.
 	Lasting bool
+}
+
+// Turn is the right to add to the messages of a reference, judged when it had so many
+// of them; one change has it at a time. ErrStale, for the whole change, when it has
+// another number by now: the same appointment told twice at one time is reminded of once.
+type Turn struct {
+	Reference string
+	Had       int
 }
 
 // Key is an idempotency key, kept with what it did. The answer is kept with it
@@ -259,13 +269,14 @@ const (
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
+	TaskMirror       TaskKind = "mirror_drift" // a provider's list of opt-outs and ours differed
 	TaskData         TaskKind = "data_request" // asked for a copy of their data: for whoever answers for privacy
 )
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
 	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
-	TaskMinor, TaskConfidential, TaskData,
+	TaskMinor, TaskConfidential, TaskData, TaskMirror,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.

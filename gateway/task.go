@@ -116,6 +116,11 @@ var taskOutcomes = map[TaskKind][]TaskOutcome{
 		{"not_the_patient", "Somebody else asked; nothing was given.", RecordsNothing, false},
 		{"withdrawn", "The patient no longer asks for it.", RecordsNothing, false},
 	},
+	TaskMirror: {
+		{"cause_mended", "What changed the list, or kept it from being read, was found and ended.", RecordsNothing, false},
+		{"meant_so", "Whoever changes the list is meant to.", RecordsNothing, false},
+		{"not_found", "Nobody could tell what changed the list.", RecordsNothing, false},
+	},
 }
 
 // Outcomes lists how a task of a kind can end.

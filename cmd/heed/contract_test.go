@@ -252,6 +252,7 @@ func TestForgedAndReplayedWebhooks(t *testing.T) {
 	for path, body := range map[string]string{
 		"/webhooks/twilio/sms":      "MessageSid=SM1&From=%2B13035550151&To=%2B18885550101&Body=STOP",
 		"/webhooks/twilio/status":   "MessageSid=SM1&MessageStatus=delivered",
+		"/webhooks/smtp/bounces":    "Content-Type: multipart/report; report-type=delivery-status\r\n\r\n",
 		"/webhooks/sendgrid/events": `[{"event":"spamreport","email":"p1@patients.example","sg_event_id":"1"}]`,
 	} {
 		for _, signature := range []string{"", "AAAA", "not base64!"} {

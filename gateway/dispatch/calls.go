@@ -124,7 +124,7 @@ func (d *Dispatcher) words(call channels.Call, m *gateway.Message, a *gateway.At
 		s.what = saidNothing
 		return s
 	}
-	cat, t := d.textFor(m)
+	cat, t := d.wordedAs(m, a)
 	if t == nil {
 		s.withhold("no_template", k.Locale)
 		return s
@@ -178,7 +178,7 @@ func (s *saying) withhold(why, locale string) {
 }
 
 func (d *Dispatcher) justWho(locale string) channels.Script {
-	text, err := d.Templates.Say(templates.LineWithheld, locale, true, d.Identity)
+	text, err := d.Templates().Say(templates.LineWithheld, locale, true, d.Identity)
 	if err != nil {
 		return channels.Script{} // a practice without a discreet name says nothing: the settings refuse that
 	}
@@ -276,7 +276,7 @@ func (d *Dispatcher) Asked(ctx context.Context, call channels.Call) (*gateway.As
 		asked.Locale = k.Locale
 		asked.Discreet = asked.Discreet || k.Confidential != nil && k.Confidential.Discreet
 	}
-	if _, t := d.textFor(m); t != nil {
+	if _, t := d.wordedAs(m, a); t != nil {
 		form, _ := templates.ParseForm(a.Form)
 		asked.Confirms = t.Confirms(form)
 	}
@@ -303,7 +303,7 @@ func (d *Dispatcher) AfterKey(call channels.Call, asked *gateway.Asked, key gate
 	default:
 		line = templates.LineGoodbye
 	}
-	text, err := d.Templates.Say(line, asked.Locale, asked.Discreet, d.Identity)
+	text, err := d.Templates().Say(line, asked.Locale, asked.Discreet, d.Identity)
 	s := script(text)
 	s.Ask, s.Attempt = ask, call.Attempt
 	return s, err
@@ -326,7 +326,7 @@ func (d *Dispatcher) OptOutLine(call channels.Call, key gateway.PressedKey) (cha
 	}
 	s := channels.Script{Ask: ask, Attempt: call.Attempt}
 	for _, language := range []string{"en", "es"} {
-		text, err := d.Templates.Say(line, language, true, d.Identity)
+		text, err := d.Templates().Say(line, language, true, d.Identity)
 		if err != nil {
 			return channels.Script{}, err
 		}

@@ -34,6 +34,8 @@ type unit struct {
 
 	wanted   *wanted             // which outgoing events somebody asked for
 	happened []gateway.Happening // those that the change makes
+
+	mirrors map[string]mirrored // by address key: what providers' own lists may have to hear of
 }
 
 // Commit keeps a change, all or none; steps may be refused by themselves.
@@ -54,13 +56,13 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
 	}
 	for _, step := range []func() error{
-		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest,
+		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest, u.templates,
 		func() error {
 			if also == nil {
 				return nil
 			}
 			return also(u)
-		}, u.writeHappened,
+		}, u.writeHappened, u.writeMirrors,
 	} {
 		switch err := step(); {
 		case errors.Is(err, errKnown):
@@ -93,6 +95,9 @@ func (u *unit) once() error {
 			return errKnown
 		}
 	}
+	if err := u.takeTurns(); err != nil {
+		return err
+	}
 	k := u.c.Key
 	if k == nil {
 		return nil
@@ -106,6 +111,27 @@ func (u *unit) once() error {
 		return err
 	}
 	return errKnown
+}
+
+// takeTurns locks the row of every reference, which stands for it by a keyed hash, and
+// then looks whether it still has what it was judged with. In one order everywhere: two
+// changes that want the same turns wait for each other and never in a circle.
+func (u *unit) takeTurns() error {
+	turns := slices.SortedFunc(slices.Values(u.c.Turns), func(x, y gateway.Turn) int { return cmp.Compare(x.Reference, y.Reference) })
+	for _, t := range turns {
+		if err := u.run("INSERT INTO seen (source, event, at) VALUES ('turn', $1, $2) ON CONFLICT (source, event) DO UPDATE SET at = excluded.at",
+			u.keys.addressKey("turn\x00"+t.Reference), micros(u.c.At)); err != nil {
+			return err
+		}
+		var has int
+		if err := u.tx.QueryRowContext(u.ctx, "SELECT count(*) FROM messages WHERE reference = $1", t.Reference).Scan(&has); err != nil {
+			return err
+		}
+		if has != t.Had {
+			return gateway.ErrStale
+		}
+	}
+	return nil
 }
 
 // accept inserts new messages.

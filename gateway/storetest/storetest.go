@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"the last place under a cap is taken once":          capIsTakenOnce,
 		"an event is heard once":                            heardOnce,
 		"a refused step can refuse the whole":               refusedWhole,
+		"a turn is taken once":                              oneTurn,
+		"a turn outlives nobody":                            turnAfterErasure,
 		"an idempotency key keeps its first answer":         firstAnswer,
 		"a second stop is not confirmed again":              confirmedOnce,
 		"words of a number are ordered by when they came":   providersClock,
@@ -46,6 +48,9 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"the worklist has a crisis first, then what is due": worklist,
 		"a list tells decisions and what was heard":         listTellsWhy,
 		"a number's history stands beside its patient's":    history,
+		"a text is approved once, by another person":        templateSteps,
+		"two people approve at once":                        oneApproval,
+		"an attempt says which words went out":              wordingKept,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -68,7 +68,9 @@ var benchCases = []struct {
 	{"all numbers asleep", "marketing", Defer, func(_ *preferences.Snapshot, q *Question) {
 		q.Now, q.Channels = q.Now.Add(11*time.Hour), []channels.Channel{channels.SMS, channels.Voice}
 	}},
-	{"lives anywhere in the 50 states", "appointment_reminder", Send, func(s *preferences.Snapshot, _ *Question) { s.Zones, s.Addresses[0].Zones = nil, nil }},
+	{"lives anywhere in the 50 states", "appointment_reminder", Send, func(s *preferences.Snapshot, _ *Question) {
+		s.Zones, s.Addresses[0].Zones = preferences.ZoneSet{}, preferences.ZoneSet{}
+	}},
 }
 
 func runCases(b *testing.B, ask func(p *Policy, s *preferences.Snapshot, q Question)) {

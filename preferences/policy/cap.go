@@ -34,10 +34,10 @@ func (p *Policy) CapFrees(s *preferences.Snapshot, cat *Category, a *preferences
 	// The local calendar day is the patient's; where it is not certain, in every place.
 	var list [room]*time.Location
 	var places []*time.Location
-	if len(s.Zones) > 0 || a == nil {
-		places = p.places(list[:0], s.Zones, nil)
+	if s.Zones.Len() > 0 || a == nil {
+		places = p.places(list[:0], s.Zones, preferences.ZoneSet{})
 	} else {
-		places = p.places(list[:0], nil, a.Zones)
+		places = p.places(list[:0], preferences.ZoneSet{}, a.Zones)
 	}
 	until := at
 	for moved := true; moved; {

@@ -141,7 +141,7 @@ func (i *inquiry) restricted() bool {
 // patient's calendar; where that is not certain, in every zone. 45 CFR 164.508.
 func (i *inquiry) authorized() bool {
 	var list [room]*time.Location
-	places := i.p.places(list[:0], i.s.Zones, nil)
+	places := i.p.places(list[:0], i.s.Zones, preferences.ZoneSet{})
 	return slices.ContainsFunc(i.s.Authorizations, func(a preferences.Authorization) bool {
 		if a.Category != i.cat.Name || a.SignedOn.IsZero() || a.ExpiresOn.IsZero() {
 			return false

@@ -25,7 +25,7 @@ func FuzzDecide(f *testing.F) {
 	seed("appointment_reminder", 0)
 	s.Choices = []preferences.Choice{{Topic: "marketing", In: true, Consent: preferences.Written, At: 2}, {Topic: "non_essential", Channel: channels.Voice, At: 2}}
 	s.Confidential = &preferences.Confidential{Only: []preferences.Pair{pair(channels.SMS, 1), pair(channels.Email, 2)}, Discreet: true}
-	s.Zones = []string{"Pacific/Guam", "Local", ""}
+	s.Zones = preferences.ZoneSetOf("Pacific/Guam", "Local", "")
 	seed("marketing", 1<<40-1)
 	s.Authorizations = []preferences.Authorization{{Category: "sponsored_marketing", SignedOn: preferences.Date{Year: 2026, Month: 1, Day: 1}, ExpiresOn: preferences.Date{Year: -3, Month: 200, Day: -9}}}
 	seed("sponsored_marketing", 0x5555555555)

@@ -50,7 +50,7 @@ const (
 // ana has a mobile in Denver (id 1) and a mailbox (id 2).
 func ana() *preferences.Snapshot {
 	return &preferences.Snapshot{
-		Patient: 7, Version: 1, Locale: "en", Zones: []string{"America/Denver"},
+		Patient: 7, Version: 1, Locale: "en", Zones: preferences.ZoneSetOf("America/Denver"),
 		Addresses: []preferences.Address{phone(1, "+13035550111"), mailbox(2)},
 	}
 }
@@ -58,7 +58,7 @@ func ana() *preferences.Snapshot {
 func phone(id int64, number string) preferences.Address {
 	return preferences.Address{
 		ID: id, Kind: channels.Phone, Line: preferences.Mobile, OnRecord: true, Rank: int16(id), Consent: preferences.Provided,
-		Zones: preferences.ZonesOfNumber(number),
+		Zones: preferences.ZoneSetOf(preferences.ZonesOfNumber(number)...),
 	}
 }
 

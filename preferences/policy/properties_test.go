@@ -74,7 +74,7 @@ func TestOrderAndClockFaceChangeNothing(t *testing.T) {
 		s, q := draw(t)
 		want := policies[0].Decide(s, q)
 		o := copied(s)
-		o.Zones = rapid.Permutation(o.Zones).Draw(t, "zones")
+		o.Zones = preferences.ZoneSetOf(rapid.Permutation(o.Zones.Names()).Draw(t, "zones")...)
 		o.Choices = rapid.Permutation(o.Choices).Draw(t, "choices")
 		o.Restrictions = rapid.Permutation(o.Restrictions).Draw(t, "restrictions")
 		o.Authorizations = rapid.Permutation(o.Authorizations).Draw(t, "authorizations")

@@ -17,9 +17,9 @@ const room = 16
 // patient's own (or every zone of the postal code or state), and every zone of the
 // number's area code. Nothing known, or a zone that this build does not know: every
 // zone of the 50 states as well.
-func (p *Policy) places(list []*time.Location, own, area []string) []*time.Location {
+func (p *Policy) places(list []*time.Location, own, area preferences.ZoneSet) []*time.Location {
 	known := true
-	for _, names := range [...][]string{own, area} {
+	for _, names := range [...][]string{own.Names(), area.Names()} {
 		for _, name := range names {
 			if loc := p.location(name); loc != nil {
 				list = append(list, loc)

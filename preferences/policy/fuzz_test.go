@@ -36,8 +36,8 @@ func FuzzDecide(f *testing.F) {
 		}
 		q := fuzzed(category, flags, now, later, expires, usage)
 		d := p.Decide(&s, q)
-		if outcome, code := p.Screen(&s, q); outcome != d.Outcome || code != d.Code {
-			t.Fatalf("screening says %s %q, the decision %s %q", outcome, code, d.Outcome, d.Code)
+		if outcome, code, by := p.Screen(&s, q); outcome != d.Outcome || code != d.Code || by != d.Pair {
+			t.Fatalf("screening says %s %q by %v, the decision %s %q by %v", outcome, code, by, d.Outcome, d.Code, d.Pair)
 		}
 		if (d.Outcome == Send || d.Outcome == Defer) && s.Confidential != nil && !slices.Contains(s.Confidential.Only, d.Pair) {
 			t.Fatalf("%s by %v", d.Outcome, d.Pair)

@@ -116,8 +116,8 @@ func runRules(t *testing.T, p *Policy, cases []ruleCase) {
 			if c.want.until != "" && !d.Until.Equal(at(t, c.want.until)) {
 				t.Errorf("until %s, wanted %s", d.Until.UTC(), c.want.until)
 			}
-			if outcome, code := p.Screen(s, q); outcome != d.Outcome || code != d.Code {
-				t.Errorf("screening says %s %s", outcome, code)
+			if outcome, code, by := p.Screen(s, q); outcome != d.Outcome || code != d.Code || by != d.Pair {
+				t.Errorf("screening says %s %s by %v", outcome, code, by)
 			}
 		})
 	}

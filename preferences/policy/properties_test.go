@@ -131,8 +131,8 @@ func TestScreeningAgreesWithTheDecision(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, q := draw(t)
 		d := p.Decide(s, q)
-		if outcome, code := p.Screen(s, q); outcome != d.Outcome || code != d.Code {
-			t.Fatalf("screening says %s %q, the decision %s %q", outcome, code, d.Outcome, d.Code)
+		if outcome, code, by := p.Screen(s, q); outcome != d.Outcome || code != d.Code || by != d.Pair {
+			t.Fatalf("screening says %s %q by %v, the decision %s %q by %v", outcome, code, by, d.Outcome, d.Code, d.Pair)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"math/bits"
+	"sort"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +18,8 @@ const (
 	aDay       = 24 * 60 * 60
 	tableFrom  = 1_577_836_800 // 2020-01-01, the first second of the tables below
 	tableDays  = 34 * 365
-	spanBits   = 23 // 97 days: the clocks change at most once in so many, nearly everywhere
+	spanBits   = 23      // 97 days: the clocks change at most once in so many, nearly everywhere
+	spanStep   = 1 << 20 // 12 days: no clocks change twice in so many
 	tableSpans = tableDays * aDay >> spanBits
 )
 
@@ -35,27 +37,35 @@ type span struct {
 }
 
 func newZone(loc *time.Location) *zone {
-	z := &zone{loc: loc, spans: make([]span, tableSpans)}
-	for i := range z.spans {
+	z := &zone{loc: loc}
+	spans := make([]span, tableSpans)
+	for i := range spans {
+		s := &spans[i]
 		start := int64(tableFrom + i<<spanBits)
-		end := start + 1<<spanBits
-		turn := z.turnAfter(start)
-		z.spans[i] = span{turn: turn, before: int32(z.lookup(start)), after: int32(z.lookup(end - 1))}
-		if turn < end && z.turnAfter(turn) < end {
-			z.spans = nil
-			break
+		s.turn, s.before, s.after = math.MaxInt64, int32(z.lookup(start)), int32(z.lookup(start))
+		for from := start; from < start+1<<spanBits; from += spanStep {
+			turn := z.turnBetween(from, from+spanStep)
+			if turn != 0 && s.turn != math.MaxInt64 {
+				return z
+			}
+			if turn != 0 {
+				s.turn, s.after = turn, int32(z.lookup(turn))
+			}
 		}
 	}
+	z.spans = spans
 	return z
 }
 
-// turnAfter gives the next change of the clocks, or the end of time.
-func (z *zone) turnAfter(at int64) int64 {
-	_, end := time.Unix(at, 0).In(z.loc).ZoneBounds()
-	if end.IsZero() {
-		return math.MaxInt64
+// turnBetween gives the moment at which the clocks change between two others, which
+// lie less than two changes apart; 0 when they do not. (Time.ZoneBounds counts the
+// turn of the year as well, and may come back from it with the moment it was given.)
+func (z *zone) turnBetween(from, to int64) int64 {
+	was := z.lookup(from)
+	if z.lookup(to) == was {
+		return 0
 	}
-	return end.Unix()
+	return from + int64(sort.Search(int(to-from), func(n int) bool { return z.lookup(from+int64(n)) != was }))
 }
 
 func (z *zone) lookup(at int64) int64 {
@@ -95,7 +105,7 @@ func (z *zone) instant(day, clock int64) int64 {
 func (z *zone) dayStart(day int64) int64 {
 	start := z.instant(day, 0)
 	if shows, _ := z.local(start); shows < day { // midnight is skipped: the day begins with the new time
-		return z.turnAfter(start)
+		return z.turnBetween(start, start+aDay)
 	}
 	return start
 }

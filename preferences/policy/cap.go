@@ -49,9 +49,9 @@ func (p *Policy) capFrees(s *preferences.Snapshot, cat *Category, a *preferences
 	var list [room]*zone
 	var places []*zone
 	if s.Zones.Len() > 0 || a == nil {
-		places = p.zones.places(list[:0], s.Zones, preferences.ZoneSet{})
+		places = p.zones.places(list[:0], &s.Zones, &preferences.ZoneSet{})
 	} else {
-		places = p.zones.places(list[:0], preferences.ZoneSet{}, a.Zones)
+		places = p.zones.places(list[:0], &preferences.ZoneSet{}, &a.Zones)
 	}
 	until := at
 	for moved := true; moved; {

@@ -71,11 +71,9 @@ func (p *Policy) Decide(s *preferences.Snapshot, q Question) Decision {
 		d.SnapshotVersion = s.Version
 	}
 	i := inquiry{p: p, s: s, q: &q}
-	a := i.judge(&d)
-	d.Outcome, d.Code, d.Pair = a.outcome, a.code, a.by.pair()
-	if a.outcome == Send || a.outcome == Defer {
-		d.Form, d.Until, d.WindowEnds = a.by.form, a.by.deferredTo(), i.windowEnds(&a.by)
-	}
+	var by ruling
+	d.Outcome, d.Code = i.judge(&by, &d)
+	d.Pair, d.Form, d.Until, d.WindowEnds = by.pair(), by.form, by.deferredTo(), i.windowEnds(&by)
 	return d
 }
 
@@ -83,8 +81,9 @@ func (p *Policy) Decide(s *preferences.Snapshot, q Question) Decision {
 // same rules, stops as soon as they are settled, and asks for no memory.
 func (p *Policy) Screen(s *preferences.Snapshot, q Question) (Outcome, Code, preferences.Pair) {
 	i := inquiry{p: p, s: s, q: &q}
-	a := i.judge(nil)
-	return a.outcome, a.code, a.by.pair()
+	var by ruling
+	outcome, code := i.judge(&by, nil)
+	return outcome, code, by.pair()
 }
 
 // Same says whether two decisions come to the same: outcome, code, the chosen pair

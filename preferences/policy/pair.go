@@ -36,34 +36,40 @@ func (r *ruling) considered() Considered {
 	return Considered{Pair: r.pair(), Verdict: r.verdict, Code: r.code, Until: r.deferredTo(), Form: r.form}
 }
 
-// answer is what becomes of the message when it takes this pair.
-func (r ruling) answer() answer {
+// outcome is what becomes of a message that goes by this pair.
+func (r *ruling) outcome() (Outcome, Code) {
 	if r.verdict == Deferred {
-		return answer{Defer, r.code, r}
+		return Defer, r.code
 	}
-	return answer{Send, r.code, r}
+	return Send, r.code
 }
 
-func (r ruling) refused(code Code) ruling {
-	r.verdict, r.code = Refused, code
-	return r
+func (r *ruling) refuse(code Code) { r.verdict, r.code = Refused, code }
+
+// postpone keeps the code of what deferred it first.
+func (r *ruling) postpone(code Code) {
+	if r.verdict != Deferred {
+		r.verdict, r.code = Deferred, code
+	}
 }
 
 // pair asks the rules, in order; the first that stops it gives the code.
-func (i *inquiry) pair(ch channels.Channel, a *preferences.Address) ruling {
-	r := ruling{address: a, ch: ch, verdict: Allowed}
-	if code := i.address(r.pair(), a); code != "" {
-		return r.refused(code)
+func (i *inquiry) pair(r *ruling) {
+	if code := i.address(r.pair(), r.address); code != "" {
+		r.refuse(code)
+		return
 	}
-	if code := i.words(ch, a); code != "" {
-		return r.refused(code)
+	if code := i.words(r.ch, r.address); code != "" {
+		r.refuse(code)
+		return
 	}
-	form, code := i.content(ch)
+	form, code := i.content(r.ch)
 	if code != "" {
-		return r.refused(code)
+		r.refuse(code)
+		return
 	}
-	r.form = form
-	return i.timing(r)
+	r.form, r.verdict = form, Allowed
+	i.timing(r)
 }
 
 // address: the confidential instruction first. No class, consent, opt-in, staff
@@ -138,50 +144,42 @@ func (i *inquiry) content(ch channels.Channel) (Form, Code) {
 }
 
 // timing: windows and caps defer; a missing adapter and a missed time refuse.
-func (i *inquiry) timing(r ruling) ruling {
+func (i *inquiry) timing(r *ruling) {
 	if i.waits && r.ch != channels.Email {
-		r = i.wait(r)
+		i.wait(r)
 	}
 	switch {
 	case r.verdict == Refused:
 	case i.q.AtDispatch && !i.q.Adapters[r.ch]:
-		return r.refused(NoAdapter)
+		r.refuse(NoAdapter)
 	case i.at >= i.expires, r.verdict == Deferred && r.until >= i.expires:
-		return r.refused(TooLate)
+		r.refuse(TooLate)
 	}
-	return r
 }
 
 // wait finds the first moment at which window and cap both allow.
-func (i *inquiry) wait(r ruling) ruling {
+func (i *inquiry) wait(r *ruling) {
 	var list [room]*zone
-	g, places := &i.p.programs[i.cat.Program], i.p.zones.places(list[:0], i.s.Zones, r.address.Zones)
+	g, places := &i.p.programs[i.cat.Program], i.p.zones.places(list[:0], &i.s.Zones, &r.address.Zones)
 	for at := i.at; ; {
 		from := floorDiv(at, second)
 		open, ok := g.next(from, places)
 		if !ok {
-			return r.refused(QuietHours)
+			r.refuse(QuietHours)
+			return
 		}
 		if open > from {
 			at = open * second
-			r = r.deferred(QuietHours)
+			r.postpone(QuietHours)
 		}
 		free := i.p.capFrees(i.s, i.cat, r.address, i.q.Usage[i.cat.Program], at)
 		if free == at {
 			r.until = at
-			return r
+			return
 		}
 		at = free
-		r = r.deferred(FrequencyCap)
+		r.postpone(FrequencyCap)
 	}
-}
-
-// deferred gives the code of what deferred it first.
-func (r ruling) deferred(code Code) ruling {
-	if r.verdict != Deferred {
-		r.verdict, r.code = Deferred, code
-	}
-	return r
 }
 
 // windowEnds gives when the window of a text or call that goes now ends, and the zero
@@ -191,6 +189,6 @@ func (i *inquiry) windowEnds(r *ruling) time.Time {
 		return time.Time{}
 	}
 	var list [room]*zone
-	g, places := &i.p.programs[i.cat.Program], i.p.zones.places(list[:0], i.s.Zones, r.address.Zones)
+	g, places := &i.p.programs[i.cat.Program], i.p.zones.places(list[:0], &i.s.Zones, &r.address.Zones)
 	return instant(g.closing(floorDiv(i.at, second), places) * second)
 }

@@ -124,7 +124,7 @@ func (g *program) closeBefore(before int64, z *zone) int64 {
 // When its time falls into quiet hours and the next opening is too late, that is
 // the last whole minute inside the last window before its time, never before now.
 func (p *Policy) ScheduleAt(s *preferences.Snapshot, q Question) time.Time {
-	cat, ok := p.category[q.Category]
+	cat, ok := p.Category(q.Category)
 	if !ok || s == nil || cat.Class != Essential || q.ExpiresAt.IsZero() {
 		return q.at()
 	}
@@ -152,7 +152,7 @@ func (p *Policy) ScheduleAt(s *preferences.Snapshot, q Question) time.Time {
 // into, or false when it falls into none. What is left of the minute in which the
 // window closes is still inside it.
 func (p *Policy) beforeQuiet(s *preferences.Snapshot, q *Question, cat *Category, a *preferences.Address) (time.Time, bool) {
-	g, places := &p.programs[cat.Program], p.zones.places(nil, s.Zones, a.Zones)
+	g, places := &p.programs[cat.Program], p.zones.places(nil, &s.Zones, &a.Zones)
 	at := q.at()
 	if open, ok := g.next(at.Unix(), places); ok && open == at.Unix() {
 		return time.Time{}, false

@@ -145,10 +145,10 @@ const room = 16
 // patient's own (or every zone of the postal code or state), and every zone of the
 // number's area code. Nothing known, or a zone that this build does not know: every
 // zone of the 50 states as well.
-func (t *zones) places(list []*zone, own, area preferences.ZoneSet) []*zone {
+func (t *zones) places(list []*zone, own, area *preferences.ZoneSet) []*zone {
 	known := own.Known | area.Known
-	for _, names := range [...][]string{own.Others, area.Others} {
-		for _, name := range names {
+	for _, set := range [...]*preferences.ZoneSet{own, area} {
+		for _, name := range set.Others {
 			if z := t.other(name); z != nil {
 				list = append(list, z)
 			} else {

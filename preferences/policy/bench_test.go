@@ -23,17 +23,16 @@ func carmen() *preferences.Snapshot {
 	return s
 }
 
-// everyRule asks every rule there is, and finds the first way closed by the cap.
-func everyRule() (*preferences.Snapshot, Question) {
-	s := carmen()
+// everyRule has something on record for every rule there is, and goes by the first
+// pair: its program has one place left today.
+func everyRule(s *preferences.Snapshot, q *Question) {
 	s.Confidential = &preferences.Confidential{Only: []preferences.Pair{
 		{Channel: channels.SMS, Address: 1}, {Channel: channels.SMS, Address: 3}, {Channel: channels.Voice, Address: 3}, {Channel: channels.Email, Address: 2},
 	}}
 	s.Restrictions = []preferences.Restriction{{ID: 1, Category: "newsletter"}}
 	s.Care.Order = []channels.Channel{channels.SMS, channels.Voice}
-	q := dispatched("follow_up")
-	q.Usage[channels.Care] = []int64{q.Now.Add(-time.Hour).UnixMicro(), q.Now.Add(-50 * time.Hour).UnixMicro(), q.Now.Add(-2 * time.Hour).UnixMicro()}
-	return s, q
+	s.Care.Declined = []channels.Channel{channels.Email}
+	q.Usage[channels.Care] = []int64{q.Now.Add(-time.Hour).UnixMicro(), q.Now.Add(-50 * time.Hour).UnixMicro(), q.Now.Add(-90 * time.Hour).UnixMicro()}
 }
 
 // dispatched is a question as the dispatcher asks it, at eleven in Denver.
@@ -45,17 +44,28 @@ func dispatched(category string) Question {
 	return q
 }
 
-// benchCases are what is usually asked, the easy and the hard. All but "every rule"
-// and "all numbers asleep" are decided by the first pair or before it.
-var benchCases = []struct {
+type benchCase struct {
 	name     string
 	category string
 	outcome  Outcome
 	change   func(*preferences.Snapshot, *Question)
-}{
-	{"every rule", "follow_up", Send, func(s *preferences.Snapshot, q *Question) {
-		every, asked := everyRule()
-		*s, *q = *every, asked
+}
+
+func (c benchCase) draw() (*preferences.Snapshot, Question) {
+	s, q := carmen(), dispatched(c.category)
+	if c.change != nil {
+		c.change(s, &q)
+	}
+	return s, q
+}
+
+// benchCases are what is usually asked, the easy and the hard. All but the capped and
+// the confidential one are settled by the first pair or before it.
+var benchCases = []benchCase{
+	{"every rule", "follow_up", Send, everyRule},
+	{"every rule and a capped number", "follow_up", Send, func(s *preferences.Snapshot, q *Question) {
+		everyRule(s, q)
+		q.Usage[channels.Care][2] = q.Now.Add(-2 * time.Hour).UnixMicro()
 	}},
 	{"reminder by text", "appointment_reminder", Send, nil},
 	{"campaign by email", "marketing", Send, nil},
@@ -68,18 +78,30 @@ var benchCases = []struct {
 	{"all numbers asleep", "marketing", Defer, func(_ *preferences.Snapshot, q *Question) {
 		q.Now, q.Channels = q.Now.Add(11*time.Hour), []channels.Channel{channels.SMS, channels.Voice}
 	}},
+	{"lives in Spain", "appointment_reminder", Defer, func(s *preferences.Snapshot, q *Question) {
+		s.Zones, q.Channels = preferences.ZoneSetOf("Europe/Madrid"), []channels.Channel{channels.SMS}
+		q.Now = q.Now.Add(3 * time.Hour)
+	}},
 	{"lives anywhere in the 50 states", "appointment_reminder", Send, func(s *preferences.Snapshot, _ *Question) {
 		s.Zones, s.Addresses[0].Zones = preferences.ZoneSet{}, preferences.ZoneSet{}
 	}},
 }
 
+// Screening asks for no memory, whatever is asked.
+func TestScreeningAsksForNoMemory(t *testing.T) {
+	p := testPolicy(t)
+	for _, c := range benchCases {
+		s, q := c.draw()
+		if n := testing.AllocsPerRun(100, func() { p.Screen(s, q) }); n > 0 {
+			t.Errorf("%s: %v allocations", c.name, n)
+		}
+	}
+}
+
 func runCases(b *testing.B, ask func(p *Policy, s *preferences.Snapshot, q Question)) {
 	p := testPolicy(b)
 	for _, c := range benchCases {
-		s, q := carmen(), dispatched(c.category)
-		if c.change != nil {
-			c.change(s, &q)
-		}
+		s, q := c.draw()
 		if d := p.Decide(s, q); d.Outcome != c.outcome {
 			b.Fatalf("%s: %s %q", c.name, d.Outcome, d.Code)
 		}

@@ -82,8 +82,12 @@ func countFrom(sent []int64, from int64) int {
 // dayFrees gives the start of the next local day when the day's places are used up.
 func dayFrees(sent []int64, most int, at int64, z *zone) int64 {
 	today, _ := z.local(floorDiv(at, second))
-	start, end := z.dayStart(today)*second, z.dayStart(today+1)*second
-	if countFrom(sent, start)-countFrom(sent, end) < most {
+	n := countFrom(sent, z.dayStart(today)*second)
+	if n < most {
+		return at
+	}
+	end := z.dayStart(today+1) * second
+	if n-countFrom(sent, end) < most {
 		return at
 	}
 	return end

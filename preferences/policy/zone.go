@@ -16,6 +16,7 @@ import (
 const (
 	second     = 1_000_000
 	aDay       = 24 * 60 * 60
+	ages       = 1 << 30       // days before which nothing can be counted in microseconds
 	tableFrom  = 1_577_836_800 // 2020-01-01, the first second of the tables below
 	tableDays  = 34 * 365
 	spanBits   = 23      // 97 days: the clocks change at most once in so many, nearly everywhere
@@ -90,7 +91,7 @@ func (z *zone) offset(at int64) int64 {
 // the second of the day.
 func (z *zone) local(at int64) (day, clock int64) {
 	at += z.offset(at)
-	day = floorDiv(at, aDay)
+	day = int64(uint64(at+ages*aDay)/aDay) - ages // no second is below zero so, and needs no rounding down
 	return day, at - day*aDay
 }
 
@@ -104,7 +105,7 @@ func (z *zone) instant(day, clock int64) int64 {
 // dayStart is the first second of a day.
 func (z *zone) dayStart(day int64) int64 {
 	start := z.instant(day, 0)
-	if shows, _ := z.local(start); shows < day { // midnight is skipped: the day begins with the new time
+	if start+z.offset(start) < day*aDay { // midnight is skipped: the day begins with the new time
 		return z.turnBetween(start, start+aDay)
 	}
 	return start
@@ -147,14 +148,11 @@ const room = 16
 // zone of the 50 states as well.
 func (t *zones) places(list []*zone, own, area *preferences.ZoneSet) []*zone {
 	known := own.Known | area.Known
-	for _, set := range [...]*preferences.ZoneSet{own, area} {
-		for _, name := range set.Others {
-			if z := t.other(name); z != nil {
-				list = append(list, z)
-			} else {
-				known |= t.nation
-			}
-		}
+	for _, name := range own.Others {
+		list, known = t.named(list, known, name)
+	}
+	for _, name := range area.Others {
+		list, known = t.named(list, known, name)
 	}
 	if known == 0 && len(list) == 0 {
 		known = t.nation
@@ -163,6 +161,14 @@ func (t *zones) places(list []*zone, own, area *preferences.ZoneSet) []*zone {
 		list = append(list, t.known[bits.TrailingZeros32(known)])
 	}
 	return list
+}
+
+// named adds a zone of another country, or else the nation.
+func (t *zones) named(list []*zone, known uint32, name string) ([]*zone, uint32) {
+	if z := t.other(name); z != nil {
+		return append(list, z), known
+	}
+	return list, known | t.nation
 }
 
 // other gives a zone by its IANA name, or nil for a name that says nothing. Reading a

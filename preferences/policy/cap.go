@@ -15,6 +15,9 @@ type Usage [len(channels.Programs)][]int64
 // week is seven days, in microseconds.
 const week = 7 * aDay * second
 
+// longestDay is longer than any day on a calendar, also where the clocks change.
+const longestDay = 2 * aDay * second
+
 // MaxKept is how many sends per program are worth keeping: the largest cap.
 func (p *Policy) MaxKept() int {
 	n := 0
@@ -42,8 +45,8 @@ func (p *Policy) capFrees(s *preferences.Snapshot, cat *Category, a *preferences
 	switch {
 	case !cat.Counted, a != nil && rule.ExpressIsExempt && a.Consent >= preferences.Express:
 		return at
-	case countFrom(sent, at-week+1) < min(rule.PerDay, rule.Per7Days): // a day's sends are among the week's
-		return at
+	case countFrom(sent, at-longestDay) < rule.PerDay && countFrom(sent, at-week+1) < rule.Per7Days:
+		return at // whenever the day began
 	}
 	// The local calendar day is the patient's; where it is not certain, in every place.
 	var list [room]*zone

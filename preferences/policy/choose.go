@@ -17,9 +17,11 @@ func (i *inquiry) choose(by *ruling, d *Decision) (Outcome, Code) {
 	if d != nil {
 		d.Considered = make([]Considered, 0, max(1, 2*len(i.s.Addresses)))
 	}
+	var tried walk // filled in where it lies: a literal is made elsewhere and copied
+	tried.i, tried.order, tried.before = i, order, -1
 	var reserve, behind ruling
 	r, taken := by, false // judged in its place; once one is taken, the others beside it
-	first, tried := NoAddress, walk{i: i, order: order, before: -1}
+	first := NoAddress
 	for n := 0; tried.next(r); n++ {
 		i.pair(r)
 		if d != nil {

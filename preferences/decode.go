@@ -1,6 +1,7 @@
 package preferences
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -24,7 +25,7 @@ func (s *Snapshot) Refill(b []byte) error {
 	}
 	var n int
 	s.Patient, in = in.int()
-	s.Version, in = in.int()
+	s.Version, in = in.moment()
 	standing, in := in.enum(uint8(Erased))
 	s.Standing = Standing(standing)
 	s.AdultFrom, in = in.int()
@@ -32,9 +33,7 @@ func (s *Snapshot) Refill(b []byte) error {
 	in = s.Zones.read(in)
 	n, in = in.len()
 	s.Addresses = sized(s.Addresses, n)
-	for i := range s.Addresses {
-		in = s.Addresses[i].read(in)
-	}
+	in = readAddresses(s.Addresses, in)
 	n, in = in.len()
 	s.Choices = sized(s.Choices, n)
 	for i := range s.Choices {
@@ -72,19 +71,26 @@ func (s *Snapshot) Refill(b []byte) error {
 // sized gives a list of n, in the memory that the list has already where it is enough.
 func sized[T any](list []T, n int) []T { return slices.Grow(list[:0], n)[:n] }
 
-func (a *Address) read(in input) input {
-	a.ID, in = in.int()
-	kind, in := in.enum(uint8(channels.Mailbox))
-	state, in := in.enum(uint8(WrongPerson))
-	line, in := in.enum(uint8(VoIP))
-	a.OnRecord, in = in.bool()
-	rank, in := in.int()
-	consent, in := in.enum(uint8(Written))
-	stops, in := in.enum(uint8(channels.AllPrograms))
-	a.OptedOut, in = in.int()
-	a.Kind, a.State, a.Line, a.Rank = channels.Kind(kind), AddressState(state), LineType(line), int16(rank)
-	a.Consent, a.Stops = Consent(consent), channels.ProgramSet(stops)
-	return a.Zones.read(in)
+func readAddresses(list []Address, in input) input {
+	for i := range list {
+		a := &list[i]
+		a.ID, in = in.int()
+		var kind, state, line, consent, stops uint8
+		kind, in = in.enum(uint8(channels.Mailbox))
+		state, in = in.enum(uint8(WrongPerson))
+		line, in = in.enum(uint8(VoIP))
+		a.Kind, a.State, a.Line = channels.Kind(kind), AddressState(state), LineType(line)
+		a.OnRecord, in = in.bool()
+		var rank int64
+		rank, in = in.int()
+		a.Rank = int16(rank)
+		consent, in = in.enum(uint8(Written))
+		stops, in = in.enum(uint8(channels.AllPrograms))
+		a.Consent, a.Stops = Consent(consent), channels.ProgramSet(stops)
+		a.OptedOut, in = in.int()
+		in = a.Zones.read(in)
+	}
+	return in
 }
 
 func (c *Choice) read(in input) input {
@@ -93,7 +99,7 @@ func (c *Choice) read(in input) input {
 	c.In, in = in.bool()
 	consent, in := in.enum(uint8(Written))
 	c.Consent = Consent(consent)
-	c.At, in = in.int()
+	c.At, in = in.moment()
 	return in
 }
 
@@ -161,6 +167,22 @@ func (in input) channel() (channels.Channel, input) {
 	return channels.Channel(v), in
 }
 
+// moment reads a varint as well. An instant is eight bytes long: it takes them at once
+// and moves the groups of seven bits together, two by two.
+func (in input) moment() (int64, input) {
+	if len(in.b)-in.at < 8 {
+		return in.int()
+	}
+	v := binary.LittleEndian.Uint64(in.b[in.at:])
+	if v&0x8080808080808080 != 0x0080808080808080 {
+		return in.int()
+	}
+	v = v&0x007f007f007f007f | v&0x7f007f007f007f00>>1
+	v = v&0x00003fff00003fff | v&0x3fff00003fff0000>>2
+	v = v&0x000000000fffffff | v&0x0fffffff00000000>>4
+	return int64(v>>1) ^ -int64(v&1), input{in.b, in.at + 8}
+}
+
 // uint reads a varint: seven bits a byte, the low ones first.
 func (in input) uint() (v uint64, rest input) {
 	for n := 0; in.left() && n < 64; n += 7 {
@@ -212,21 +234,30 @@ func (in input) text() (string, input) {
 func (z *ZoneSet) read(in input) input {
 	n, in := in.len()
 	z.Known = 0
-	known := uint32(0)
 	if z.Others != nil {
 		z.Others = nil
 	}
-	for ; n > 0; n-- {
-		var place uint8
-		if place, in = in.enum(uint8(len(codecZones))); place > 0 {
-			known |= 1 << (place - 1)
-			continue
+	for ; n > 0 && in.left(); n-- {
+		place := in.b[in.at]
+		if place == 0 || place > uint8(len(codecZones)) {
+			break
 		}
+		z.Known |= 1 << (place - 1)
+		in.at++
+	}
+	if n > 0 {
+		return z.readOthers(n, in)
+	}
+	return in
+}
+
+// readOthers reads n more zones, of which some are written letter by letter.
+func (z *ZoneSet) readOthers(n int, in input) input {
+	for ; n > 0; n-- {
 		var name string
-		name, in = in.text()
+		name, in = in.word(codecZones)
 		z.add(name)
 	}
-	z.Known |= known // beside what add knew by its name
 	return in
 }
 

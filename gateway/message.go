@@ -18,6 +18,7 @@ var (
 	ErrErased   = errors.New("this patient was erased")
 	ErrConflict = errors.New("the same idempotency key came with another body")
 	ErrReplayed = errors.New("this idempotency key was used before: nothing was done again")
+	ErrClosed   = errors.New("this task is done already; its first outcome stands")
 )
 
 // Status is where a message stands. Numbers stand in the database.
@@ -94,14 +95,17 @@ type Body struct {
 	Urgent    bool               `json:"urgent,omitempty"`
 	Override  string             `json:"override,omitempty"` // staff's written reason
 	Actor     string             `json:"actor,omitempty"`
-	Slot      string             `json:"slot,omitempty"` // which of the reminders of its reference it is
+	Slot      string             `json:"slot,omitempty"` // which of the messages of its reference it is: a reminder's offset, or what it was asked with
 	Answer    *Answer            `json:"answer,omitempty"`
 }
 
 // Answer is what makes a message an answer: it goes straight to the number that
 // has just written, from the program it wrote to.
 type Answer struct {
-	To      string           `json:"to"`
+	To string `json:"to"`
+	// Pair is set instead of To where somebody asked on a page for something that goes to
+	// an address on record: a code. It is fenced like every message that is no answer.
+	Pair    preferences.Pair `json:"pair,omitzero"`
 	Program channels.Program `json:"program"`
 	Locale  string           `json:"locale"`
 	// Discreet: the practice is not named.
@@ -142,6 +146,7 @@ type Attempt struct {
 	Program    channels.Program
 	Form       string // full, secure_link or call_back
 	Discreet   bool
+	Wording    string // digest of the text that went out; "": before this was kept
 }
 
 // MessageEvent is one thing that was heard of a message.

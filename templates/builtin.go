@@ -17,6 +17,7 @@ const (
 	crisis     = "crisis"
 	staffAlert = "staff_alert"
 	secureLink = "secure_link"
+	pageCode   = "page_code"
 )
 
 // table lists the built-in templates. Raise a version whenever its words change:
@@ -59,7 +60,8 @@ func answers() []Template {
 	for _, name := range []string{"stop_confirmation", "cancel_confirmation", "start_confirmation", "help", "confirm_received", "reschedule_received", crisis, staffAlert} {
 		list = append(list, Template{Name: name, Version: 1, Essential: true, Content: ContentNone})
 	}
-	return list
+	code := Variable{Name: "code", Required: true, Kind: KindText, Max: 6}
+	return append(list, Template{Name: pageCode, Version: 1, Essential: true, Content: ContentNone, Variables: []Variable{code}})
 }
 
 // Builtin gives the templates that ship with the gateway. It panics if a text that
@@ -73,15 +75,15 @@ func Builtin() *Set {
 }
 
 func load(from fs.FS) (*Set, error) {
-	shared, err := readAll(from, "texts/footer.txt", "texts/email.html", "texts/secure_link.txt")
+	sharedTexts, err := readAll(from, "texts/footer.txt", "texts/email.html", "texts/secure_link.txt")
 	if err != nil {
 		return nil, err
 	}
-	foot, err := parseFooter(shared[0])
+	foot, err := parseFooter(sharedTexts[0])
 	if err != nil {
 		return nil, fmt.Errorf("texts/footer.txt: %w", err)
 	}
-	page, err := template.New("email").Parse(shared[1])
+	page, err := template.New("email").Parse(sharedTexts[1])
 	if err != nil {
 		return nil, fmt.Errorf("texts/email.html: %w", err)
 	}
@@ -89,14 +91,14 @@ func load(from fs.FS) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{byName: map[string]*Template{}, spoken: voice.lines}
+	s := &Set{byName: map[string]*Template{}, shared: shared{sharedTexts, foot, page, voice}}
 	categories := table()
 	for i, t := range append(categories, answers()...) {
 		if i < len(categories) {
 			t.Category = t.Name
 		}
 		t.footer, t.layout, t.words = foot, page, map[which]words{}
-		if err := t.read(from, shared, voice); err != nil {
+		if err := t.read(from, sharedTexts, voice); err != nil {
 			return nil, err
 		}
 		s.byName[t.Name] = &t

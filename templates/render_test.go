@@ -31,7 +31,7 @@ func TestHas(t *testing.T) {
 		for _, discreet := range []bool{false, true} {
 			for c, want := range map[channels.Channel][4]bool{
 				channels.SMS:   {true, tmpl.Content != ContentNone, false, false},
-				channels.Email: {tmpl.Category != "" || name == staffAlert, tmpl.Content != ContentNone, false, false},
+				channels.Email: {tmpl.Category != "" || name == staffAlert || name == pageCode, tmpl.Content != ContentNone, false, false},
 				channels.Voice: {speaks && tmpl.Content != ContentClinical, false, speaks, speaks},
 				0:              {},
 			} {
@@ -223,7 +223,7 @@ func TestAnswersNameNobody(t *testing.T) {
 			continue
 		}
 		for _, w := range tmpl.Wordings() {
-			text, err := tmpl.Render(Request{Channel: w.Channel, Form: w.Form, Discreet: w.Discreet, Locale: w.Language, Identity: SampleIdentity()})
+			text, err := tmpl.Render(Request{Channel: w.Channel, Form: w.Form, Discreet: w.Discreet, Locale: w.Language, Identity: SampleIdentity(), Vars: tmpl.Sample(w.Language, true)})
 			if err != nil {
 				t.Fatal(err)
 			}

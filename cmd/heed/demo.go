@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"harmonize.care/heed/channels"
 	"harmonize.care/heed/config"
 	"harmonize.care/heed/gateway/imports"
 )
@@ -24,7 +25,7 @@ func demoCommand(c *command) *cobra.Command {
 		Use: "demo", Short: "Run the gateway with a pretend carrier and a sample practice", Args: cobra.NoArgs,
 		Long: "Run the gateway with a pretend carrier and a sample practice: nothing leaves this machine. The other commands,\nrun in the same folder, speak to the same database.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.config()
+			cfg, err := c.startConfig()
 			if err != nil {
 				return err
 			}
@@ -103,10 +104,24 @@ func (s *server) daylight() {
 	s.clock.Set(morning)
 }
 
+// mailboxOf is the mailbox that a sample patient's link would come to, or 0.
+func (s *server) mailboxOf(patient int64) int64 {
+	got, err := s.db.Snapshots(context.Background(), []int64{patient})
+	if err != nil || got[patient] == nil {
+		return 0
+	}
+	for _, a := range got[patient].Addresses {
+		if a.OnRecord && a.Kind == channels.Mailbox {
+			return a.ID
+		}
+	}
+	return 0
+}
+
 func (s *server) welcome(w io.Writer) {
 	page := ""
 	if id, err := s.db.PatientID(context.Background(), "1001"); err == nil {
-		page = s.links.Preferences(id)
+		page = s.links.Preferences(id, s.mailboxOf(id))
 	}
 	fmt.Fprintf(w, `
 Heed runs with a pretend carrier and a sample practice. Nothing leaves this machine.

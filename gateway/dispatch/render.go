@@ -16,7 +16,7 @@ var errNoWay = errors.New("no adapter for this channel")
 // render writes the message for the pair that was chosen. It is given no name and
 // no address: the least that the message needs.
 func (d *Dispatcher) render(m *gateway.Message, t *templates.Template, cat *policy.Category, s *preferences.Snapshot, dec policy.Decision) (channels.Outgoing, error) {
-	links := templates.Links{Preferences: d.Links.Preferences(m.Patient)}
+	links := templates.Links{Preferences: d.Links.Preferences(m.Patient, dec.Pair.Address)}
 	if dec.Form == policy.SecureLink {
 		links.Secure = d.Links.Secure(m.ID)
 	}
@@ -28,7 +28,7 @@ func (d *Dispatcher) render(m *gateway.Message, t *templates.Template, cat *poli
 		if cat.Purpose == policy.Marketing {
 			topic = preferences.TopicMarketing
 		}
-		links.Unsubscribe = d.Links.Unsubscribe(m.Patient, topic)
+		links.Unsubscribe = d.Links.Unsubscribe(m.Patient, dec.Pair.Address, topic)
 	}
 	r := templates.Request{
 		Channel: dec.Pair.Channel, Form: templates.Form(dec.Form), Discreet: dec.Discreet, Locale: s.Locale,
@@ -60,11 +60,14 @@ func (d *Dispatcher) renderAnswer(m *gateway.Message) (channels.Outgoing, Way, e
 	if strings.Contains(a.To, "@") {
 		out.Channel = channels.Email
 	}
+	if a.Pair.Address != 0 { // its text is read at the claim
+		out.Channel = a.Pair.Channel
+	}
 	way, ok := d.way(a.Program, out.Channel)
 	if !ok {
 		return out, way, errNoWay
 	}
-	t, ok := d.Templates.Get(m.Template)
+	t, ok := d.Templates().Get(m.Template)
 	if !ok {
 		return out, way, errNoWay
 	}

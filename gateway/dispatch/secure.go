@@ -26,6 +26,7 @@ type Secure struct {
 	message  *gateway.Message
 	snapshot *preferences.Snapshot
 	discreet bool
+	address  int64  // where the link went; 0: not sent yet
 	born     string // YYYY-MM-DD
 }
 
@@ -47,7 +48,7 @@ func (d *Dispatcher) Secure(ctx context.Context, message int64) (Secure, error) 
 	s.discreet = p.Snapshot.Confidential != nil && p.Snapshot.Confidential.Discreet
 	gone := m.Status == gateway.Canceled || forgotten(m) || p.Snapshot.Standing != preferences.Active
 	if a := linkTry(m); a != nil {
-		s.Sent, s.discreet = a.At, s.discreet || a.Discreet
+		s.Sent, s.discreet, s.address = a.At, s.discreet || a.Discreet, a.Pair.Address
 		gone = gone || closed(p.Snapshot, a.Pair)
 	}
 	if gone {
@@ -91,14 +92,13 @@ func (s Secure) BornOn(day preferences.Date) bool {
 // birth was checked. That it was opened is kept first: 45 CFR 164.312(b). ErrGone
 // when it cannot be written any more; Fault hears why.
 func (d *Dispatcher) Open(ctx context.Context, s Secure) (subject, text string, err error) {
-	cat, ok := d.Policy.Category(s.message.Category)
-	t, err := d.template(s.message.Template, s.message.Category)
-	if !ok || err != nil {
+	cat, t := d.wordedAs(s.message, linkTry(s.message))
+	if t == nil {
 		d.Fault(fmt.Errorf("message %d: its category or its template is no longer there", s.message.ID))
 		return "", "", ErrGone
 	}
 	out, err := d.render(s.message, t, cat, s.snapshot, policy.Decision{
-		Pair: preferences.Pair{Channel: channels.Email}, Form: policy.Full, Discreet: s.discreet,
+		Pair: preferences.Pair{Channel: channels.Email, Address: s.address}, Form: policy.Full, Discreet: s.discreet,
 	})
 	if err != nil {
 		d.Fault(fmt.Errorf("message %d cannot be shown: %w", s.message.ID, err))

@@ -23,7 +23,7 @@ func (d *Dispatcher) send(ctx context.Context, j *job) error {
 		return d.unsent(keep, j, now)
 	}
 	done, ok := d.Fence.Begin(j.message.Patient, j.version)
-	if j.message.Body.Answer != nil && !ok {
+	if j.version == 0 && !ok {
 		done, ok = func() {}, true // an answer to a stop goes out after the stop: it is the one named exception
 	}
 	if !ok {

@@ -151,7 +151,7 @@ func patientsOf(list []gateway.Message) []int64 {
 // when the message is to be sent.
 func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, change *gateway.Change) (*job, error) {
 	if m.Body.Answer != nil {
-		return d.planAnswer(m, change), nil
+		return d.planAnswer(m, k, change), nil
 	}
 	cat, t := d.textFor(m)
 	if t == nil || k.Snapshot == nil {
@@ -194,6 +194,18 @@ func (d *Dispatcher) textFor(m *gateway.Message) (*policy.Category, *templates.T
 	return cat, t
 }
 
+// wordedAs is textFor with the wording that went out with an attempt, whatever is in
+// force by now; where that is no longer known, or nothing went out, with the one in force.
+func (d *Dispatcher) wordedAs(m *gateway.Message, a *gateway.Attempt) (*policy.Category, *templates.Template) {
+	cat, ok := d.Policy.Category(m.Category)
+	if a != nil && ok {
+		if t, known := d.Templates().At(m.Template, a.Wording); known && t.Category == m.Category {
+			return cat, t
+		}
+	}
+	return d.textFor(m)
+}
+
 // planSend renders the message and adds the claim. What cannot be rendered is held.
 func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *policy.Category, k known, dec policy.Decision, change *gateway.Change) *job {
 	way, _ := d.way(cat.Program, dec.Pair.Channel)
@@ -203,10 +215,11 @@ func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *po
 		return nil
 	}
 	j := d.job(m, way, dec.Pair, k.Version, cat.Program, change.At)
-	j.attempt.Form, j.attempt.Discreet = dec.Form.String(), dec.Discreet
+	j.attempt.Form, j.attempt.Discreet, j.attempt.Wording = dec.Form.String(), dec.Discreet, t.Digest
 	j.notAfter = earliest(dec.WindowEnds, m.Expires)
 	out.Attempt, out.Program = j.attempt.ID, cat.Program
 	out.Validity = validity(change.At, j.notAfter)
+	out.Attachments = d.attach(m, t, k, dec, way)
 	j.out = out
 	step := j.step()
 	if dec.Pair.Channel != channels.Email && cat.Counted {
@@ -263,12 +276,21 @@ func earliest(a, b time.Time) time.Time {
 }
 
 // planAnswer claims an answer to what somebody just said. No rule is asked: these
-// are the named exceptions, and the number they go to is the one that wrote.
-func (d *Dispatcher) planAnswer(m *gateway.Message, change *gateway.Change) *job {
+// are the named exceptions, and the number they go to is the one that wrote. What
+// goes to an address on record is no exception: it is held to what is known of it.
+func (d *Dispatcher) planAnswer(m *gateway.Message, k known, change *gateway.Change) *job {
 	now := change.At
 	step := gateway.Step{Message: m.ID, Patient: m.Patient, From: gateway.Waiting}
+	pair, refused := m.Body.Answer.Pair, policy.Code("")
+	if pair.Address != 0 {
+		if _, refused = policy.CodeWay(k.Snapshot, pair.Address, now); k.Snapshot != nil {
+			step.Version = k.Version
+		}
+	}
 	out, way, err := d.renderAnswer(m)
 	switch {
+	case refused != "":
+		step.To, step.Code = gateway.Suppressed, string(refused)
 	case !m.Expires.IsZero() && !now.Before(m.Expires):
 		step.To, step.Code = gateway.Expired, string(policy.TooLate)
 	case errors.Is(err, errNoWay):
@@ -276,7 +298,8 @@ func (d *Dispatcher) planAnswer(m *gateway.Message, change *gateway.Change) *job
 	case err != nil:
 		step.To, step.Code = gateway.Failed, textRefused
 	default:
-		j := d.job(m, way, preferences.Pair{Channel: out.Channel}, 0, m.Body.Answer.Program, now)
+		pair.Channel = out.Channel
+		j := d.job(m, way, pair, step.Version, m.Body.Answer.Program, now)
 		j.attempt.Form = templates.Full.String()
 		out.Attempt = j.attempt.ID
 		out.Validity = validity(now, m.Expires)

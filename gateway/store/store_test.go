@@ -58,6 +58,14 @@ func TestPostgreSQL(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Bench { return bench(t, newDatabase(t)) })
 }
 
+func TestPageCodesSQLite(t *testing.T) {
+	storetest.RunPageCodes(t, func(t *testing.T) storetest.Bench { return bench(t, "sqlite:"+filepath.Join(t.TempDir(), "heed.db")) })
+}
+
+func TestPageCodesPostgreSQL(t *testing.T) {
+	storetest.RunPageCodes(t, func(t *testing.T) storetest.Bench { return bench(t, newDatabase(t)) })
+}
+
 // newDatabase makes a database of its own for one test.
 func newDatabase(t testing.TB) string {
 	t.Helper()

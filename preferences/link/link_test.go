@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -33,30 +34,60 @@ func newLinks(t testing.TB, url string, secret []byte, previous ...[]byte) *Link
 // tokens makes one token of each kind.
 func tokens(l *Links, id int64) map[kind]string {
 	return map[kind]string{
-		secure: tokenOf(l.Secure(id)), preference: tokenOf(l.Preferences(id)),
-		marketing: tokenOf(l.Unsubscribe(id, preferences.TopicMarketing)), nonEssential: tokenOf(l.Unsubscribe(id, preferences.TopicNonEssential)),
+		secure: tokenOf(l.Secure(id)), preference: tokenOf(l.Preferences(id, 0)), preferenceAt: tokenOf(l.Preferences(id, addressOf(id))),
+		marketing: tokenOf(l.Unsubscribe(id, 0, preferences.TopicMarketing)), marketingAt: tokenOf(l.Unsubscribe(id, addressOf(id), preferences.TopicMarketing)),
+		nonEssential: tokenOf(l.Unsubscribe(id, 0, preferences.TopicNonEssential)), nonEssentialAt: tokenOf(l.Unsubscribe(id, addressOf(id), preferences.TopicNonEssential)),
+		proof: l.Proof(id, addressOf(id), time.UnixMicro(id)),
 	}
 }
+
+// addressOf is the address in the tests' tokens of an id; 0 would be none.
+func addressOf(id int64) int64 { return ^id | 1 }
 
 func tokenOf(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
 
 // readers read a token as each kind, and give the id.
 func readers(l *Links) map[kind]func(string) (int64, error) {
-	optOut := func(want string) func(string) (int64, error) {
+	held := func(id, address int64, withAddress bool, err error) (int64, error) {
+		switch {
+		case err != nil && (id != 0 || address != 0):
+			return 0, errors.New("an id came with an error")
+		case err == nil && (address != 0) != withAddress:
+			return 0, ErrToken // of the other kind
+		case err == nil && withAddress && address != addressOf(id):
+			return 0, errors.New("the address is another one")
+		}
+		return id, err
+	}
+	optOut := func(want string, withAddress bool) func(string) (int64, error) {
 		return func(token string) (int64, error) {
-			id, topic, err := l.ReadUnsubscribe(token)
+			id, address, topic, err := l.ReadUnsubscribe(token)
 			switch {
 			case err != nil && topic != "":
 				return 0, errors.New("a topic came with an error")
 			case err == nil && topic != want:
 				return 0, ErrToken // of the other topic
 			}
-			return id, err
+			return held(id, address, withAddress, err)
+		}
+	}
+	page := func(withAddress bool) func(string) (int64, error) {
+		return func(token string) (int64, error) {
+			id, address, err := l.ReadPreferences(token)
+			return held(id, address, withAddress, err)
 		}
 	}
 	return map[kind]func(string) (int64, error){
-		secure: l.ReadSecure, preference: l.ReadPreferences,
-		marketing: optOut(preferences.TopicMarketing), nonEssential: optOut(preferences.TopicNonEssential),
+		secure: l.ReadSecure, preference: page(false), preferenceAt: page(true),
+		marketing: optOut(preferences.TopicMarketing, false), marketingAt: optOut(preferences.TopicMarketing, true),
+		nonEssential: optOut(preferences.TopicNonEssential, false), nonEssentialAt: optOut(preferences.TopicNonEssential, true),
+		proof: func(token string) (int64, error) {
+			id, address, until, err := l.ReadProof(token)
+			if err == nil && until.UnixMicro() != id {
+				return 0, errors.New("the moment is another one")
+			}
+			return held(id, address, true, err)
+		},
 	}
 }
 
@@ -68,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 			if got, err := readers(l)[k](token); got != id || err != nil {
 				t.Errorf("%s: %d became %d, %v", k, id, got, err)
 			}
-			if len(token) > 27 || strings.HasSuffix(token, "-") {
+			if k == secure && len(token) > 27 || k != proof && strings.HasSuffix(token, "-") {
 				t.Errorf("%s: %s does not travel well in a text", k, token)
 			}
 		}
@@ -79,10 +110,13 @@ func TestRoundTrip(t *testing.T) {
 func TestGolden(t *testing.T) {
 	l := newLinks(t, public, secret)
 	for got, want := range map[string]string{
-		l.Secure(1):      "https://heed.example/m/P9aKgXQktOD4xL7754izEA7y2xQ",
-		l.Preferences(1): "https://heed.example/p/4Q0cyThdKftBfbeCzXTqg8ExJuI",
-		l.Unsubscribe(1, preferences.TopicMarketing):              "https://heed.example/u/mmJhz9GWPPq1lRyZBV72GEsRN_E",
-		l.Unsubscribe(1, preferences.TopicNonEssential):           "https://heed.example/u/8O82wp31azwv1xlW5dy93DzRlmA",
+		l.Secure(1):         "https://heed.example/m/P9aKgXQktOD4xL7754izEA7y2xQ",
+		l.Preferences(1, 0): "https://heed.example/p/4Q0cyThdKftBfbeCzXTqg8ExJuI",
+		l.Preferences(1, 2): "https://heed.example/p/lq7QA3tUavpYbLnGGjHdPr6CncbJ2DqliqrAgw",
+		l.Unsubscribe(1, 2, preferences.TopicMarketing):           "https://heed.example/u/GgftZgvKGyJvxZwTpH2syb82pY_gAkZSTy9MKg",
+		l.Unsubscribe(1, 2, preferences.TopicNonEssential):        "https://heed.example/u/4TpFXk2msSi3POogx5QEgsprPCRaMslbo-ELQA",
+		l.Unsubscribe(1, 0, preferences.TopicMarketing):           "https://heed.example/u/mmJhz9GWPPq1lRyZBV72GEsRN_E",
+		l.Unsubscribe(1, 0, preferences.TopicNonEssential):        "https://heed.example/u/8O82wp31azwv1xlW5dy93DzRlmA",
 		l.Secure(math.MaxInt64):                                   "https://heed.example/m/AVRGikdKpV5EHm054_0mLB1tgaY",
 		newLinks(t, public, another, secret).Secure(1):            "https://heed.example/m/hzQkvXAleY10hL6EGpx0wplVvlw",
 		newLinks(t, "http://127.0.0.1:8080/x/", secret).Secure(1): "http://127.0.0.1:8080/x/m/P9aKgXQktOD4xL7754izEA7y2xQ",
@@ -97,7 +131,7 @@ func TestGolden(t *testing.T) {
 func TestOtherTopics(t *testing.T) {
 	l := newLinks(t, public, secret)
 	for _, topic := range []string{"", "survey", "newsletter", "Marketing"} {
-		if got := l.Unsubscribe(7, topic); got != l.Unsubscribe(7, preferences.TopicNonEssential) {
+		if got := l.Unsubscribe(7, 0, topic); got != l.Unsubscribe(7, 0, preferences.TopicNonEssential) {
 			t.Errorf("%q is not everything", topic)
 		}
 	}
@@ -126,7 +160,7 @@ func TestEveryFlippedBit(t *testing.T) {
 func TestSpellings(t *testing.T) {
 	l := newLinks(t, public, secret)
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/=. \n%"
-	for id := range int64(20) {
+	for id := range int64(6) {
 		for k, token := range tokens(l, id) {
 			read := readers(l)[k]
 			for at := range len(token) {
@@ -215,6 +249,23 @@ func TestRotation(t *testing.T) {
 		}
 		if _, err := readers(before)[k](fresh); err != ErrToken {
 			t.Errorf("%s: a link of another secret gives %v", k, err)
+		}
+	}
+}
+
+// The digest of a code is bound to its patient, its address and the secret.
+func TestCodeDigest(t *testing.T) {
+	l := newLinks(t, public, secret)
+	got := l.CodeDigest(1, 2, "123456")
+	if !bytes.Equal(got, l.CodeDigest(1, 2, "123456")) || len(got) != 32 {
+		t.Error("the same code has another digest")
+	}
+	for name, other := range map[string][]byte{
+		"patient": l.CodeDigest(2, 2, "123456"), "address": l.CodeDigest(1, 1, "123456"), "code": l.CodeDigest(1, 2, "123457"),
+		"secret": newLinks(t, public, another).CodeDigest(1, 2, "123456"),
+	} {
+		if bytes.Equal(got, other) {
+			t.Errorf("another %s has the same digest", name)
 		}
 	}
 }

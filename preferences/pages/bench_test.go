@@ -3,6 +3,7 @@ package pages_test
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"database/sql"
 	"fmt"
 	"io"
@@ -163,7 +164,7 @@ func newBenchOn(t *testing.T, url, database string, change ...func(*policy.File)
 		PostalAddress: "12 Main Street, Denver, CO 80202", TimeZone: "America/Denver",
 	}
 	b.sender = &dispatch.Dispatcher{
-		Store: b.store, Cache: noCache{}, Fence: fence, Policy: p, Templates: templates.Builtin(), Identity: identity,
+		Store: b.store, Cache: noCache{}, Fence: fence, Policy: p, Templates: templates.Builtin, Identity: identity,
 		Ways: map[dispatch.WayOf]dispatch.Way{}, Senders: map[channels.Program]string{channels.Care: "+13035550111"}, Links: b.links,
 		Now: b.clock.Now, NewID: b.ids.New, Wake: wake, Ready: func() error { return nil }, Fault: func(err error) { t.Error(err) },
 		Lease: 5 * time.Second, LookupAfter: 10 * time.Second, UnknownAfter: 10 * time.Minute,
@@ -178,7 +179,7 @@ func newBenchOn(t *testing.T, url, database string, change ...func(*policy.File)
 func (b *bench) options() pages.Options {
 	return pages.Options{
 		Store: b.store, Intake: b.intake, Dispatcher: b.sender, Policy: b.sender.Policy, Links: b.links, Identity: b.sender.Identity,
-		Now: b.clock.Now, Log: slog.New(slog.NewTextHandler(b.log, nil)), PublicURL: b.url,
+		Now: b.clock.Now, Random: crand.Reader, Log: slog.New(slog.NewTextHandler(b.log, nil)), PublicURL: b.url,
 	}
 }
 
@@ -238,10 +239,12 @@ func (b *bench) secure(text string) (string, int64) {
 func (b *bench) pathOf(link string) string { return strings.TrimPrefix(link, b.url) }
 
 func (b *bench) unsubscribePath(patient int64, topic string) string {
-	return b.pathOf(b.links.Unsubscribe(patient, topic))
+	return b.pathOf(b.links.Unsubscribe(patient, 0, topic))
 }
 
-func (b *bench) preferencesPath(patient int64) string { return b.pathOf(b.links.Preferences(patient)) }
+func (b *bench) preferencesPath(patient int64) string {
+	return b.pathOf(b.links.Preferences(patient, 0))
+}
 
 // do serves one request.
 func (b *bench) do(method, path string, body io.Reader, header ...string) *httptest.ResponseRecorder {

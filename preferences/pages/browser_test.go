@@ -13,11 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	// chromedp drives a real Chromium: the only way to know that a page can be used.
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway/intake"
+	"harmonize.care/heed/preferences"
 )
 
 // patience is how long one step in the browser may take.
@@ -104,7 +107,16 @@ func TestInABrowser(t *testing.T) {
 
 // walk opens every page and presses every button.
 func (v *visitor) walk(patient int64) {
-	v.goTo(v.unsubscribePath(patient, "marketing"), 200)
+	v.unsubscribing(patient)
+	v.reading()
+	v.choosing(patient)
+	v.showing(patient)
+	v.asking(patient)
+	v.closing(patient)
+}
+
+func (v *visitor) unsubscribing(patient int64) {
+	v.goTo(v.pathOf(v.links.Unsubscribe(patient, v.mailboxOf(patient), "marketing")), 200)
 	v.see("unsubscribe")
 	v.tabTo(`button`)
 	v.enter(200)
@@ -121,15 +133,16 @@ func (v *visitor) walk(patient int64) {
 	if got := v.snapshot(patient).Choices; len(got) != 3 {
 		v.t.Errorf("three presses left %d choices", len(got))
 	}
+}
 
+func (v *visitor) reading() {
 	secure, id := v.secure("Take one tablet in the morning.\n\nQuestions: see https://practice.example/a/rather/long/address/that/does/not/fit/on/a/phone")
 	v.goTo(secure, 200)
 	v.see("secure")
 	v.tabTo(`button`)
 	v.enter(422)
 	v.see("secure-empty")
-	v.tabTo(`.problem a`)
-	v.keys(kb.Enter) // the summary leads to the field
+	v.follow(`.problem a`) // the summary leads to the field
 	v.born("April", "3")
 	v.enter(422)
 	v.see("secure-wrong")
@@ -146,21 +159,161 @@ func (v *visitor) walk(patient int64) {
 	v.see("gone")
 	v.goTo("/u/nothing", 404)
 	v.see("missing")
+}
 
+// choosing turns something off with the link alone, and on again with a code.
+func (v *visitor) choosing(patient int64) {
+	v.said(patient, intake.Choice{Topic: "survey", Channel: channels.Email, In: true})
+	v.clock.move(time.Second)
+	v.goTo(v.linkPath(patient), 200)
+	v.tabTo(`input[value="survey/email"]`)
+	v.keys(" ") // unticks it
+	v.tabTo(`button[value=topics]`)
+	v.enter(200)
+	v.see("topics-saved")
+	if v.isOn(patient, "survey", channels.Email) {
+		v.t.Error("an unticked topic is on")
+	}
+	v.tabTo(`input[name=on][value=voice]`)
+	v.keys(" ")
+	v.tabTo(`button[value=care]`)
+	v.enter(200)
+	v.see("care-declined")
+	v.tabTo(`input[name=on][value=sms]`)
+	v.keys(" ")
+	v.tabTo(`input[name=on][value=email]`)
+	v.keys(" ")
+	v.tabTo(`button[value=care]`)
+	v.enter(422)
+	v.see("care-one-stays")
+
+	v.tabTo(`button[value=code]`)
+	v.enter(200)
+	v.see("code-sent")
+	v.tabTo(`#code`)
+	v.keys(wrongCode(v.code()))
+	v.tabTo(`button[value=prove]`)
+	v.enter(422)
+	v.see("code-wrong")
+	v.follow(`.problem a`) // the summary leads to the field
+	v.on(`#code`)
+	v.keys(v.code())
+	v.tabTo(`button[value=prove]`)
+	v.enter(200)
+	v.see("proved")
+	v.tabTo(`input[value="survey/email"]`)
+	v.keys(" ")
+	v.tabTo(`button[value=topics]`)
+	v.enter(200)
+	v.see("topics-on")
+	if !v.isOn(patient, "survey", channels.Email) {
+		v.t.Error("a ticked topic is off")
+	}
+	v.tabTo(`input[name=on][value=voice]`)
+	v.keys(" ")
+	v.tabTo(`#rank-email`)
+	v.keys("1")
+	v.tabTo(`#rank-sms`)
+	v.keys("2")
+	v.tabTo(`button[value=care]`)
+	v.enter(200)
+	v.see("care-order")
+	if care := v.snapshot(patient).Care; len(care.Declined) != 0 || len(care.Order) == 0 || care.Order[0] != channels.Email {
+		v.t.Errorf("the care channels are %+v", care)
+	}
+}
+
+// showing reads what was sent, and ends the proof.
+func (v *visitor) showing(patient int64) {
+	v.tabTo(`main a[href*="view=sent"]`)
+	v.enter(200)
+	v.see("sent")
+	v.tabTo(`nav a`) // the switch stays on this page
+	v.enter(200)
+	v.switched()
+	v.see("sent-switched")
+	v.tabTo(`nav a`)
+	v.enter(200)
+	v.switched()
+	v.tabTo(`button[value=leave]`)
+	v.enter(200)
+	v.see("left")
+	v.goTo(v.linkPath(patient)+"?view=sent&lang="+v.lang, 200)
+	v.see("code-first")
+	v.exec("UPDATE page_codes SET recent = '[]' WHERE patient = $1", patient)
+	for range 3 {
+		v.tabTo(`button[value=code]`)
+		v.enter(200)
+	}
+	v.tabTo(`button[value=code]`)
+	v.enter(429)
+	v.see("code-too-many")
+	v.exec("UPDATE page_codes SET tries = 5 WHERE patient = $1", patient)
+	v.tabTo(`#code`)
+	v.keys("123456")
+	v.tabTo(`button[value=prove]`)
+	v.enter(422)
+	v.see("code-over")
+	v.tabTo(`main > p:last-child a`)
+	v.enter(200)
+	v.tabTo(`button[value=data]`)
+	v.enter(200)
+	v.see("data")
+}
+
+// asking asks for confidential communication.
+func (v *visitor) asking(patient int64) {
+	v.tabTo(`main a[href*="view=private"]`)
+	v.enter(200)
+	v.see("private")
+	v.tabTo(`button[value=private]`)
+	v.enter(422)
+	v.see("private-empty")
+	v.follow(`.problem a`)
+	v.on(`#sms`)
+	v.tabTo(`input[value=here]`)
+	v.keys(" ")
+	v.tabTo(`input[name=discreet]`)
+	v.keys(" ")
+	v.tabTo(`#elsewhere`)
+	v.keys("12 Elm Street")
+	v.tabTo(`button[value=private]`)
+	v.enter(200)
+	v.see("private-done")
+	if c := v.snapshot(patient).Confidential; c == nil || !c.Discreet || len(c.Only) != 1 || c.Only[0] != (preferences.Pair{Channel: channels.Email, Address: v.mailboxOf(patient)}) {
+		v.t.Errorf("in force is %+v", c)
+	}
+	v.goTo(v.linkPath(patient)+"?view=private&lang="+v.lang, 200)
+	v.see("private-again")
+}
+
+// closing visits links that can send no code, and those of somebody who is gone.
+func (v *visitor) closing(patient int64) {
 	if err := v.intake.Stop(context.Background(), "staff", "+13035550143", channels.Care, false, nil); err != nil {
 		v.t.Fatal(err)
 	}
 	v.goTo(v.preferencesPath(patient), 200)
 	v.see("preferences-carrier")
-	v.confidential(patient, channels.Email, "anatolia@mailbox.example")
-	v.goTo(v.preferencesPath(patient), 200)
+	v.goTo(v.preferencesPath(patient)+"?view=code&lang="+v.lang, 200)
+	v.see("code-closed")
+	v.confidential(patient, channels.Voice, "+13035550143")
+	v.goTo(v.linkPath(patient), 200)
 	v.see("preferences-confidential")
 	// The switch of the language is a link like every other.
 	v.tabTo(`nav a`)
 	v.enter(200)
-	v.lang = map[string]string{"en": "es", "es": "en"}[v.lang]
+	v.switched()
 	v.see("switched")
+	v.switched()
+	path := v.linkPath(patient)
+	if err := v.intake.Erase(context.Background(), "staff", patient, "request"); err != nil {
+		v.t.Fatal(err)
+	}
+	v.goTo(path+"?lang="+v.lang, 200)
+	v.see("erased")
 }
+
+func (v *visitor) switched() { v.lang = map[string]string{"en": "es", "es": "en"}[v.lang] }
 
 // born types a date of birth that begins in the field that has the focus.
 func (v *visitor) born(month, day string) {
@@ -230,10 +383,22 @@ func (v *visitor) keys(text string) {
 	v.do("typing", chromedp.KeyEvent(text))
 }
 
+// follow presses Enter on a link within the page. The key goes down raw, as a keyboard
+// sends it: Chromium then keeps its letter from the field that the link leads to.
+func (v *visitor) follow(selector string) {
+	v.t.Helper()
+	v.tabTo(selector)
+	v.do("following "+selector, chromedp.KeyEvent(kb.Enter, func(p *input.DispatchKeyEventParams) {
+		if p.Type == kb.KeyDown {
+			p.Type = kb.KeyRawDown
+		}
+	}))
+}
+
 // tabTo presses Tab until the element has the focus, and looks whether that shows.
 func (v *visitor) tabTo(selector string) {
 	v.t.Helper()
-	for range 20 {
+	for range 60 {
 		v.keys(kb.Tab)
 		if ask[bool](v, `document.activeElement.matches(`+quote(selector)+`)`) {
 			v.on(selector)
@@ -280,7 +445,7 @@ func (v *visitor) see(name string) {
 		"nothing runs out sideways":   `document.documentElement.scrollWidth <= document.documentElement.clientWidth`,
 		"the stylesheet is in force":  `getComputedStyle(document.body).maxWidth !== 'none'`,
 		"no script":                   `document.scripts.length === 0`,
-		"buttons are large enough":    `[...document.querySelectorAll('button, input, select')].every(e => e.getBoundingClientRect().height >= 44)`,
+		"what is pressed is large":    `[...document.querySelectorAll('button, input:not([type=hidden]), select')].every(e => (e.type === 'checkbox' ? e.closest('label') : e).getBoundingClientRect().height >= 44)`,
 		"nothing came from elsewhere": `performance.getEntriesByType('resource').every(e => new URL(e.name).origin === location.origin)`,
 	} {
 		if !ask[bool](v, holds) {

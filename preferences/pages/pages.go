@@ -1,15 +1,18 @@
 // Package pages serves the pages that patients reach by a signed link: stopping
-// emails, seeing and stopping what they get, and reading a message whose words may
-// not travel in the open. Nobody logs in, nothing is kept in the browser, and every
-// page works without JavaScript.
+// emails, choosing what comes and how, and reading a message whose words may not
+// travel in the open. Nobody logs in, and every page works without JavaScript.
 //
-// Whoever holds a link has only the link. Before the date of birth was checked, a
-// page shows no name, no address, and nothing of what the practice treats.
+// Whoever holds a link has only the link: a page shows no name, no address, and
+// nothing of what the practice treats. A link alone stops and narrows, for ever. What
+// turns something on, or shows what was sent, asks first for a code that goes to the
+// address that the link was sent to; a cookie then holds for half an hour that it was
+// right, and nothing else is kept in the browser.
 package pages
 
 import (
 	"context"
 	_ "embed" // the stylesheet
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -34,6 +37,7 @@ type Options struct {
 	Links      *link.Links
 	Identity   templates.Identity
 	Now        func() time.Time
+	Random     io.Reader // where codes are drawn from
 	Log        *slog.Logger
 	PublicURL  string
 	// Retention is how long a message stays behind its link, from when the link
@@ -50,6 +54,14 @@ type Store interface {
 	TakeTry(ctx context.Context, message int64, most int) (int, error)
 	GiveTryBack(ctx context.Context, message int64) error
 	TriesTaken(ctx context.Context, message int64) (int, error)
+	// KeepCode keeps a code in place of the patient's last, when free says that one more
+	// may be made after those made lately, oldest first.
+	KeepCode(ctx context.Context, c gateway.PageCode, free func(made []time.Time) bool) (bool, error)
+	// TryCode takes one of the most tries of the code made after since, and gives its
+	// digest and which try this is, 1 first; 0: there is none left.
+	TryCode(ctx context.Context, patient, address int64, since time.Time, most int) (digest []byte, try int, err error)
+	// UseCode takes a code out of use and says whether it still was there.
+	UseCode(ctx context.Context, patient int64, digest []byte) (bool, error)
 }
 
 // Pages serves the pages.
@@ -57,14 +69,16 @@ type Pages struct {
 	Options
 	pages  map[string]page // by language and name
 	origin *http.CrossOriginProtection
+	// wording names the words that are shown: kept as evidence with every choice.
+	wording string
 }
 
 // Paths are the patterns that the pages answer to.
 var Paths = [...]string{"/u/{token}", "/p/{token}", "/m/{token}", "/p/pages.css"}
 
 const (
-	// maxForm bounds the forms of the pages: three short fields.
-	maxForm = 4 << 10
+	// maxForm bounds the forms of the pages: some ticks, and one short text.
+	maxForm = 16 << 10
 	// patience bounds what one page does. An opt-out waits for at most one lease.
 	patience = 15 * time.Second
 	// actor stands in the ledger and the audit log: who the person is stands in the row.
@@ -79,7 +93,7 @@ func New(o Options) *Pages {
 	if o.Retention == 0 {
 		o.Retention = 30 * 24 * time.Hour
 	}
-	p := &Pages{Options: o, pages: parse(), origin: http.NewCrossOriginProtection()}
+	p := &Pages{Options: o, pages: parse(), origin: http.NewCrossOriginProtection(), wording: wordingOf(phrases)}
 	p.origin.SetDenyHandler(http.HandlerFunc(p.crossOrigin))
 	// Behind a proxy the host that we see may be another one than the public one.
 	if u, err := url.Parse(o.PublicURL); err == nil && u.Host != "" {
@@ -96,7 +110,7 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("GET /u/{token}", p.unsubscribe)
 	mux.HandleFunc("POST /u/{token}", p.unsubscribed) // one click comes from the mailbox provider: RFC 8058
 	mux.HandleFunc("GET /p/{token}", p.preferences)
-	mux.Handle("POST /p/{token}", p.fromHere(p.stop))
+	mux.Handle("POST /p/{token}", p.fromHere(p.change))
 	mux.HandleFunc("GET /m/{token}", p.message)
 	mux.Handle("POST /m/{token}", p.fromHere(p.open))
 	mux.HandleFunc("GET /p/pages.css", p.css)

@@ -43,10 +43,10 @@ func TestPreferencesSayWhatIs(t *testing.T) {
 			func(*bench, int64) {},
 			[]string{
 				"Check-ins Text message Off Email On", "Surveys Email On", "Newsletter Email On",
-				"News and offers Email On Text message Off",
-				"They reach you by: Text message Email Automated call", "call us at 303-555-0100",
+				"News and offers Turning this off also turns off every other kind of news and offers. Email On Text message Off",
+				"Ways we may use Untick a way to stop it. At least one stays on. Text message Email Automated call Save", "call us at 303-555-0100",
 			},
-			[]string{"START", "only in certain ways", "You asked us not to use"},
+			[]string{"START", "You asked us to reach you only in certain ways", "Not used, as you asked"},
 		},
 		"a survey stopped by email": {
 			func(b *bench, p int64) { b.said(p, intake.Choice{Topic: "survey", Channel: channels.Email}) },
@@ -67,7 +67,7 @@ func TestPreferencesSayWhatIs(t *testing.T) {
 			[]string{
 				"About appointments and care: text START to 303-555-0111.",
 				"About news and offers: text START to the number they came from.",
-				"They reach you by: Email",
+				"At least one stays on. Email Save how they come",
 			},
 			[]string{"About bills"},
 		},
@@ -80,7 +80,7 @@ func TestPreferencesSayWhatIs(t *testing.T) {
 					b.t.Fatal(err)
 				}
 			},
-			[]string{"They reach you by: Email Text message", "You asked us not to use: Automated call"}, nil,
+			[]string{"stays on. Email Text message Automated call Not used, as you asked Save"}, nil,
 		},
 		"confidential": {
 			func(b *bench, p int64) {
@@ -89,7 +89,7 @@ func TestPreferencesSayWhatIs(t *testing.T) {
 				}
 			},
 			[]string{"You asked us to reach you only in certain ways. That is in force.", "Check-ins Text message Off Email On"},
-			[]string{"They reach you by"},
+			[]string{"Text message Save"},
 		},
 		"no way at all": {
 			func(b *bench, p int64) {
@@ -98,7 +98,7 @@ func TestPreferencesSayWhatIs(t *testing.T) {
 					b.t.Fatal(err)
 				}
 			},
-			[]string{"A person will call or write to you instead.", "Surveys Email Off"}, []string{"They reach you by"},
+			[]string{"A person will call or write to you instead.", "Surveys Email Off"}, []string{"Text message Save"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestStopInOnePress(t *testing.T) {
 		off         []string
 		on          []string
 	}{
-		{"marketing", "Done. We stopped: news and offers.", []string{"Newsletter Email Stopped", "News and offers Email Stopped"}, []string{"Surveys Email On"}},
+		{"marketing", "Done. We stopped: news and offers.", []string{"Newsletter Email Stopped", "news and offers. Email Stopped"}, []string{"Surveys Email On"}},
 		{"non_essential", "Done. We stopped: surveys, check-ins, news, offers and everything else that is not essential.", []string{"Check-ins Text message Stopped Email Stopped", "Surveys Email Stopped", "Newsletter Email Stopped"}, nil},
 	} {
 		b := newBench(t)
@@ -136,7 +136,7 @@ func TestStopInOnePress(t *testing.T) {
 		for range 2 {
 			w := b.press(b.preferencesPath(patient), url.Values{"stop": {c.topic}})
 			text := words(w.Body.String())
-			for _, want := range append(append([]string{c.done, "They reach you by"}, c.off...), c.on...) {
+			for _, want := range append(append([]string{c.done, "Save how they come"}, c.off...), c.on...) {
 				if w.Code != http.StatusOK || !strings.Contains(text, want) {
 					t.Errorf("%s: %d does not say %q in %s", c.topic, w.Code, want, text)
 				}
@@ -170,7 +170,7 @@ func TestFormsFromElsewhere(t *testing.T) {
 		"a topic that has no button":  {[]string{"Content-Type", form, "Sec-Fetch-Site", "same-origin"}, "stop=appointment_reminder", 400},
 		"no topic":                    {[]string{"Content-Type", form, "Sec-Fetch-Site", "same-origin"}, "", 400},
 		"a topic in the address":      {[]string{"Content-Type", form, "Sec-Fetch-Site", "same-origin"}, "x=1", 400},
-		"a form larger than any form": {[]string{"Content-Type", form, "Sec-Fetch-Site", "same-origin"}, "x=" + strings.Repeat("y", 5000) + "&stop=marketing", 400},
+		"a form larger than any form": {[]string{"Content-Type", form, "Sec-Fetch-Site", "same-origin"}, "x=" + strings.Repeat("y", 20000) + "&stop=marketing", 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

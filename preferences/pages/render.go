@@ -14,7 +14,7 @@ var files embed.FS
 type page = *template.Template
 
 // names are the pages, each with a file of its own inside the layout.
-var names = []string{"unsubscribe", "unsubscribed", "preferences", "secure", "message", "notice"}
+var names = []string{"unsubscribe", "unsubscribed", "preferences", "private", "code", "sent", "secure", "message", "notice"}
 
 // parse reads every page in every language; the words come in by {{t "key"}}.
 func parse() map[string]page {
@@ -32,6 +32,7 @@ func parse() map[string]page {
 // frame is what the layout shows around a page.
 type frame struct {
 	Lang, Other string // the language of the page, and the one to switch to; no Other: no switch
+	View        string // which of the pages behind one link this is, for the switch
 	Title       string
 	Wrong       bool // the form below has a mistake
 	Practice    string

@@ -133,7 +133,7 @@ func TestDatesThatAreNoGuess(t *testing.T) {
 			t.Errorf("what was typed is shown again: %q", word)
 		}
 	}
-	if w := b.press(path, url.Values{"x": {strings.Repeat("y", 5000)}}); w.Code != http.StatusBadRequest {
+	if w := b.press(path, url.Values{"x": {strings.Repeat("y", 20000)}}); w.Code != http.StatusBadRequest {
 		t.Errorf("a form larger than any form answered %d", w.Code)
 	}
 	if b.dump() != before {

@@ -12,6 +12,7 @@ import (
 type wish struct {
 	lang     string
 	snapshot *preferences.Snapshot
+	address  int64 // where the link was sent; 0: unknown
 	topic    string
 }
 
@@ -52,19 +53,19 @@ func (p *Pages) showStopped(w http.ResponseWriter, on wish) {
 	f := p.frame(on.lang, say(on.lang, "stopped.title"))
 	// Whoever has the unsubscribe link has the mail, and with it the link to the
 	// preference page.
-	f.Page = struct{ About, More string }{p.topicWords(on.lang, on.topic), p.Links.Preferences(on.snapshot.Patient)}
+	f.Page = struct{ About, More string }{p.topicWords(on.lang, on.topic), p.Links.Preferences(on.snapshot.Patient, on.address)}
 	p.show(w, http.StatusOK, "unsubscribed", f)
 }
 
 // wish reads the link. When it gives false, the answer has been written.
 func (p *Pages) wish(w http.ResponseWriter, r *http.Request) (wish, bool) {
-	patient, topic, err := p.Links.ReadUnsubscribe(r.PathValue("token"))
+	patient, address, topic, err := p.Links.ReadUnsubscribe(r.PathValue("token"))
 	if err != nil {
 		p.missing(w, r)
 		return wish{}, false
 	}
 	snapshot, lang, ok := p.person(w, r, patient)
-	return wish{lang, snapshot, p.topicNow(topic)}, ok
+	return wish{lang, snapshot, address, p.topicNow(topic)}, ok
 }
 
 // person reads what is known of whoever a link is about. When it gives false, the

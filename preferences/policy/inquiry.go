@@ -10,15 +10,14 @@ import (
 
 // inquiry is one question about one patient while it is judged.
 type inquiry struct {
-	p        *Policy
-	s        *preferences.Snapshot
-	q        *Question
-	cat      *Category
-	at       int64 // the moment it is judged for, Unix microseconds
-	expires  int64 // the first moment that is too late
-	waits    bool  // for windows and caps
-	discreet bool
-	other    bool // some number of the patient stopped this program
+	p       *Policy
+	s       *preferences.Snapshot
+	q       *Question
+	cat     *Category
+	at      int64 // the moment it is judged for, Unix microseconds
+	expires int64 // the first moment that is too late
+	waits   bool  // for windows and caps
+	other   bool  // some number of the patient stopped this program
 }
 
 // instant gives a moment counted in microseconds as a time.
@@ -47,28 +46,45 @@ func (i *inquiry) judge(by *ruling, d *Decision) (Outcome, Code) {
 		return outcome, code
 	}
 	i.other = i.stoppedSomewhere()
-	i.discreet = i.s.Confidential != nil && i.s.Confidential.Discreet
 	if d != nil {
-		d.Discreet = i.discreet
+		d.Discreet = i.discreet()
 	}
 	return i.choose(by, d)
 }
 
 // patient asks the rules that stop everything.
 func (i *inquiry) patient() (Outcome, Code) {
-	switch {
-	case i.s.Standing == preferences.Erased:
-		return Suppress, PatientErased
-	case i.s.Standing == preferences.Deceased:
-		return Suppress, PatientDeceased
-	case i.s.AdultFrom > i.at:
-		return Suppress, PatientMinor
-	case i.restricted():
-		return i.refusal(), PurposeRestricted
-	case i.cat.Authorization && !i.authorized():
-		return i.refusal(), AuthorizationMissing
+	if code := i.standing(); code != "" {
+		return Suppress, code
+	}
+	if code := i.agreements(); code != "" {
+		return i.refusal(), code
 	}
 	return 0, ""
+}
+
+// standing: whom no message of any class reaches.
+func (i *inquiry) standing() Code {
+	switch {
+	case i.s.Standing == preferences.Erased:
+		return PatientErased
+	case i.s.Standing == preferences.Deceased:
+		return PatientDeceased
+	case i.s.AdultFrom > i.at:
+		return PatientMinor
+	}
+	return ""
+}
+
+// agreements: what the practice agreed to, and what it needs the patient's agreement for.
+func (i *inquiry) agreements() Code {
+	switch {
+	case i.restricted():
+		return PurposeRestricted
+	case i.cat.Authorization && !i.authorized():
+		return AuthorizationMissing
+	}
+	return ""
 }
 
 // refusal: an essential message becomes a task for a person and never vanishes.

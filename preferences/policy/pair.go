@@ -137,11 +137,13 @@ func (i *inquiry) content(ch channels.Channel) (Form, Code) {
 	if form == SecureLink && !i.cat.SecureLink {
 		return Full, ContentNotAllowed
 	}
-	if i.discreet && i.q.DiscreetKnown && !i.q.HasDiscreet[ch][form] {
+	if i.discreet() && i.q.DiscreetKnown && !i.q.HasDiscreet[ch][form] {
 		return Full, ContentNotAllowed
 	}
 	return form, ""
 }
+
+func (i *inquiry) discreet() bool { return i.s.Confidential != nil && i.s.Confidential.Discreet }
 
 // timing: windows and caps defer; a missing adapter and a missed time refuse.
 func (i *inquiry) timing(r *ruling) {

@@ -25,7 +25,7 @@ const (
 )
 
 // zone is a time zone with its changes of the clocks laid out, so that local time is
-// one look and one addition. The standard library searches, and takes a mutex for it.
+// one look and one addition. The standard library works the rule of the year out anew.
 type zone struct {
 	loc   *time.Location
 	spans []span // nil where the clocks change more often than a span allows

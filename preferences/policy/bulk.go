@@ -25,7 +25,7 @@ func (p *Policy) RefusesBulk(s *preferences.Snapshot, a *preferences.Address) bo
 		if !ok || !bulk(cat) {
 			continue
 		}
-		if last, said := lastWord(s, cat, channels.Email, a); !said || last.In {
+		if last, said := lastWord(s, cat, channels.Email, a); !said || last.in {
 			return false
 		}
 	}

@@ -72,9 +72,9 @@ func (p *Policy) ByHand(s *preferences.Snapshot, h Hand) ByHand {
 		b.Code, b.Letter = PatientUnknown, PatientUnknown
 		return b
 	}
-	i := &inquiry{p: p, s: s, q: &Question{Now: h.Now}, cat: &Category{Program: channels.Care}, at: h.Now}
+	i := &inquiry{p: p, s: s, q: &Question{Now: h.Now}, cat: &Category{Program: channels.Care}, at: h.Now.UnixMicro()}
 	b.SnapshotVersion, b.Discreet, b.Code = s.Version, i.discreet(), i.standing()
-	if cat := p.category[h.Category]; cat != nil {
+	if cat := p.find(h.Category); cat != nil {
 		i.cat, b.Content = cat, cat.Content
 		// What was restricted may still be used in an emergency: 45 CFR 164.522(a)(1)(iii).
 		if b.Code == "" && h.Danger == 0 {
@@ -132,9 +132,13 @@ func (i *inquiry) handCall(a *preferences.Address, code Code, h Hand) HandCall {
 	if h.Danger != 0 {
 		return c
 	}
-	var list [room]*time.Location
-	if open, ok := i.p.programs[i.cat.Program].next(h.Now, i.p.places(list[:0], i.s.Zones, a.Zones)); !ok || open.After(h.Now) {
-		c.Mind, c.Until = append(c.Mind, QuietHours), open
+	var list [room]*zone
+	open, ok := i.p.programs[i.cat.Program].next(h.Now.Unix(), i.p.zones.places(list[:0], &i.s.Zones, &a.Zones))
+	if !ok || open > h.Now.Unix() {
+		c.Mind = append(c.Mind, QuietHours)
+	}
+	if open > h.Now.Unix() {
+		c.Until = time.Unix(open, 0).UTC()
 	}
 	return c
 }

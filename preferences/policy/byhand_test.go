@@ -150,7 +150,7 @@ func TestByHandKeepsTheRulesThatBindAPerson(t *testing.T) {
 			}
 			allowed[c.Address] = true
 			bound := s.Confidential != nil && !slices.Contains(s.Confidential.Only, preferences.Pair{Channel: channels.Voice, Address: c.Address})
-			if b.Code != "" || bound || a.State != preferences.OK || a.Stops.Has(channels.Care) && len(c.Mind) == 0 && p.category[q.Category].Program == channels.Care {
+			if b.Code != "" || bound || a.State != preferences.OK || a.Stops.Has(channels.Care) && len(c.Mind) == 0 && p.find(q.Category).Program == channels.Care {
 				t.Fatalf("%+v may be called: %+v", a, b)
 			}
 		}

@@ -108,6 +108,7 @@ func (s *Sandbox) carry(w http.ResponseWriter, r *http.Request, m *Message, show
 	}
 	switch f.manner {
 	case refuse:
+		s.turnAway(m)
 		refusal(f.status, f.code, f.message).write(w)
 		return
 	case lose:

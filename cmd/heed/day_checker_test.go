@@ -14,6 +14,7 @@ import (
 // rules forbid about it.
 func (b *dayBook) check() []string {
 	var found []string
+	b.index()
 	for i := range b.provider {
 		s := &b.provider[i]
 		if s.Inbound {
@@ -24,6 +25,18 @@ func (b *dayBook) check() []string {
 		}
 	}
 	return found
+}
+
+// index finds, for each message and each patient, what the provider saw of it.
+func (b *dayBook) index() {
+	b.seenOf, b.seenBy = map[string][]int{}, map[string][]int{}
+	for i := range b.provider {
+		s := &b.provider[i]
+		if id := b.tries[dayTry(&s.Message)]; !s.Inbound && b.messages[id] != nil {
+			b.seenOf[id] = append(b.seenOf[id], i)
+			b.seenBy[b.messages[id].Patient] = append(b.seenBy[b.messages[id].Patient], i)
+		}
+	}
 }
 
 func dayShort(text string) string { return text[:min(len(text), 40)] }
@@ -73,9 +86,9 @@ func dayTry(m *sandboxMessage) string {
 func (b *dayBook) once(i int, id string) []string {
 	s := &b.provider[i]
 	var found []string
-	for j := range i {
+	for _, j := range b.seenOf[id] {
 		e := &b.provider[j]
-		if e.Inbound || e.refused || b.tries[dayTry(&e.Message)] != id {
+		if j >= i || e.refused {
 			continue
 		}
 		again := slices.ContainsFunc(b.messages[id].Events, func(e eventOut) bool { return e.Kind == "tried_once_more" })
@@ -116,9 +129,9 @@ func (b *dayBook) forbidden(m *dayMessage, channel, to string, at time.Time) []s
 	return found
 }
 
-// instants are those of the last lease at which something changed for a message.
+// instants are those of the last seconds at which something changed for a message.
 func (b *dayBook) instants(patient, to string, at time.Time) []time.Time {
-	list := []time.Time{at.Add(-b.lease)}
+	list := []time.Time{at.Add(-b.mercy)}
 	subjects := []string{to}
 	for address := range b.person(patient, at).places {
 		subjects = append(subjects, address)
@@ -128,7 +141,7 @@ func (b *dayBook) instants(patient, to string, at time.Time) []time.Time {
 		events = append(events, b.addresses[address]...)
 	}
 	for _, e := range events {
-		if e.At.After(at.Add(-b.lease)) && !e.At.After(at) {
+		if e.At.After(at.Add(-b.mercy)) && !e.At.After(at) {
 			list = append(list, e.At.Add(-time.Microsecond), e.At)
 		}
 	}
@@ -283,13 +296,13 @@ func (b *dayBook) capped(i int, m *dayMessage, c dayCategory, p *dayPerson) stri
 		return ""
 	}
 	week, days := 0, map[string]int{}
-	for j := range i {
+	for _, j := range b.seenBy[m.Patient] {
 		e := &b.provider[j]
-		other := b.messages[b.tries[dayTry(&e.Message)]]
-		if e.Inbound || e.refused || e.Channel == channels.Email || other == nil || other.Patient != m.Patient || other.Category == "appointment_change" {
+		if j >= i || e.refused || e.Channel == channels.Email {
 			continue
 		}
-		if dayCategories[other.Category].program != c.program {
+		other := b.messages[b.tries[dayTry(&e.Message)]]
+		if other.Category == "appointment_change" || dayCategories[other.Category].program != c.program {
 			continue
 		}
 		if e.Created.After(s.Created.Add(-7 * 24 * time.Hour)) {

@@ -31,7 +31,7 @@ func newDoctored(t *testing.T) *doctored {
 		t.Fatal(err)
 	}
 	d := &doctored{noon: time.Date(2027, 11, 10, 12, 0, 0, 0, denver), dayBook: &dayBook{
-		practice: "Cedar Practice", discreet: "Your provider", phone: "8 8 8, 1", optOut: "8 8 8, 2", postal: "1 Main St", onCall: []string{"+13035559999"}, lease: 5 * time.Second,
+		practice: "Cedar Practice", discreet: "Your provider", phone: "8 8 8, 1", optOut: "8 8 8, 2", postal: "1 Main St", onCall: []string{"+13035559999"}, mercy: 5 * time.Second,
 		senders:  map[string][]string{"care": {"+18880001", "care@x"}, "marketing": {"+18880004", "news@x"}, "check_in": {"+18880002", "check@x"}},
 		messages: map[string]*dayMessage{}, tries: map[string]string{}, ledgers: map[string][]api.LedgerOut{}, addresses: map[string][]api.LedgerOut{},
 		tasks: map[string]bool{}, takenBack: map[string]bool{},
@@ -273,6 +273,48 @@ func TestTheCheckerOfTheDay(t *testing.T) {
 			d := newDoctored(t)
 			c.doctor(d)
 			found := d.check()
+			hit := slices.ContainsFunc(found, func(f string) bool { return strings.Contains(f, c.want) })
+			if c.want == "" && len(found) > 0 || c.want != "" && !hit {
+				t.Errorf("wanted %q, found %d:\n%s", c.want, len(found), strings.Join(found, "\n"))
+			}
+		})
+	}
+}
+
+// The same of the ends of messages.
+func TestTheOutcomesOfTheDay(t *testing.T) {
+	ends := func(d *doctored, id, status, code string) *dayMessage {
+		m := d.messages[id]
+		m.Status, m.Code, m.Decision = status, code, &api.DecisionOut{Outcome: "suppress", Reason: "No.", At: d.noon}
+		d.provider = slices.DeleteFunc(d.provider, func(s daySeen) bool { return d.tries[dayTry(&s.Message)] == id })
+		return m
+	}
+	for name, c := range map[string]struct {
+		doctor func(d *doctored)
+		want   string
+	}{
+		"an honest day":             {func(*doctored) {}, ""},
+		"still waiting":             {func(d *doctored) { d.messages["1"].Status = "scheduled" }, "no outcome"},
+		"nobody knows":              {func(d *doctored) { d.messages["1"].Status = "sent" }, "nobody knows"},
+		"no decision":               {func(d *doctored) { d.messages["1"].Decision = nil }, "no decision"},
+		"not delivered":             {func(d *doctored) { d.provider[0].Status = "undelivered" }, "did not deliver"},
+		"an unanswered call":        {func(d *doctored) { d.provider[2].Status, d.provider[2].Body = "no-answer", "" }, "did not deliver"},
+		"no reason":                 {func(d *doctored) { ends(d, "4", "suppressed", "") }, "no reason"},
+		"suppressed, and delivered": {func(d *doctored) { d.messages["4"].Status, d.messages["4"].Code = "suppressed", "opted_out" }, "all the same"},
+		"an essential one vanished": {func(d *doctored) { ends(d, "1", "expired", "too_late") }, "vanished"},
+		"nobody's task":             {func(d *doctored) { ends(d, "1", "needs_staff", "too_late") }, "no person"},
+		"a task":                    {func(d *doctored) { ends(d, "1", "needs_staff", "too_late"); d.tasks["1"] = true }, ""},
+		"taken back by nobody":      {func(d *doctored) { ends(d, "1", "canceled", "") }, "nobody is on record"},
+		"held back for nothing":     {func(d *doctored) { ends(d, "4", "suppressed", "opted_out") }, "nothing speaks against email"},
+		"held back for a reason": {func(d *doctored) {
+			ends(d, "4", "suppressed", "opted_out")
+			d.chooses(-time.Minute, "marketing", "all", "opt_out")
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoctored(t)
+			c.doctor(d)
+			found := d.outcomes()
 			hit := slices.ContainsFunc(found, func(f string) bool { return strings.Contains(f, c.want) })
 			if c.want == "" && len(found) > 0 || c.want != "" && !hit {
 				t.Errorf("wanted %q, found %d:\n%s", c.want, len(found), strings.Join(found, "\n"))

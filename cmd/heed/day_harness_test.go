@@ -85,8 +85,24 @@ func (d *day) quiet() {
 			}
 		}
 	}()
-	eventually(d.t, "the practice is quiet", func() bool { last = d.underWay(); return last == "" })
+	waited := time.Now()
+	eventually(d.t, "the practice is quiet", func() bool {
+		last = d.underWay()
+		if !strings.HasPrefix(last, unknownAlone) {
+			waited = time.Now()
+		} else if time.Since(waited) > time.Second {
+			// What a carrier never answered is waited for by the gateway's clock. A few seconds
+			// are no jump: leases are over, and webhooks stay fresh for minutes.
+			d.sandboxDoes("clock", url.Values{"add": {"3s"}})
+			waited = time.Now()
+		}
+		return last == ""
+	})
 }
+
+// unknownAlone begins what is under way when nothing else is than messages that a
+// carrier gave no answer about.
+const unknownAlone = "unknown: "
 
 func (d *day) underWay() string {
 	spam, inbound := map[string]bool{}, 0
@@ -137,18 +153,25 @@ func (d *day) moving() string {
 	}
 	defer list.Close()
 	var words []string
+	alone := unknownAlone
 	for list.Next() {
 		var id, status int64
 		var template, code string
 		if err := list.Scan(&id, &template, &status, &code); err != nil {
 			d.t.Fatal(err)
 		}
+		if status != 2 {
+			alone = ""
+		}
 		words = append(words, fmt.Sprintf("message %d (%s): status %d %s", id, template, status, code))
 	}
 	if err := list.Err(); err != nil {
 		d.t.Fatal(err)
 	}
-	return strings.Join(words, "; ")
+	if words == nil {
+		return ""
+	}
+	return alone + strings.Join(words, "; ")
 }
 
 func (d *day) rows(query string) int {
@@ -180,11 +203,15 @@ func (d *day) asks(list ...map[string]any) []string {
 	}
 	var ids []string
 	for i, one := range taken {
+		patient, _ := list[i]["patient"].(string)
+		if one.ID == "" && d.early[patient] != nil && strings.Contains(string(one.Error), "erased") {
+			continue // staff had not heard of it yet
+		}
 		if one.ID == "" {
 			d.t.Fatalf("%v was not taken in: %s", list[i], one.Error)
 		}
 		m := &dayMessage{}
-		m.Patient, _ = list[i]["patient"].(string)
+		m.Patient = patient
 		m.urgent, _ = list[i]["urgent"].(bool)
 		m.channels, _ = list[i]["channels"].([]string)
 		m.variables, _ = list[i]["variables"].(map[string]string)
@@ -273,14 +300,11 @@ func (d *day) ledger(ref string) []api.LedgerOut {
 	d.t.Helper()
 	var list []api.LedgerOut
 	for after := ""; ; {
-		a := d.call("GET", "/v1/patients/"+ref+"/ledger?limit=500&after="+after, nil, d.privacy...)
 		var page struct {
 			Entries []api.LedgerOut `json:"entries"`
 			Next    string          `json:"next"`
 		}
-		if err := json.Unmarshal(a.raw, &page); err != nil || a.status != http.StatusOK {
-			d.t.Fatalf("%d %s", a.status, a.raw)
-		}
+		d.get("/v1/patients/"+ref+"/ledger?limit=500&after="+after, d.privacy, &page)
 		list = append(list, page.Entries...)
 		if after = page.Next; after == "" {
 			return list

@@ -51,7 +51,7 @@ type dayBook struct {
 	postal             string
 	senders            map[string][]string // by program: the number and the mailbox that it sends from
 	onCall             []string
-	lease              time.Duration
+	mercy              time.Duration // how long a call that was under way may still arrive
 
 	provider  []daySeen                  // what the pretend provider saw, in the order in which it came
 	messages  map[string]*dayMessage     // by id
@@ -60,6 +60,8 @@ type dayBook struct {
 	addresses map[string][]api.LedgerOut // by number or mailbox, in order: what binds whoever has it
 	tasks     map[string]bool            // messages that a person was given
 	takenBack map[string]bool            // messages that staff took back
+
+	seenOf, seenBy map[string][]int // places in provider, by message and by patient
 }
 
 // daySeen is one request as the provider read it.

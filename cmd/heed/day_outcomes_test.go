@@ -15,6 +15,7 @@ import (
 // back that nothing spoke against.
 func (b *dayBook) outcomes() []string {
 	var found []string
+	b.index()
 	for _, id := range slices.Sorted(maps.Keys(b.messages)) {
 		m := b.messages[id]
 		for _, complaint := range b.outcome(m) {
@@ -26,8 +27,8 @@ func (b *dayBook) outcomes() []string {
 
 func (b *dayBook) outcome(m *dayMessage) []string {
 	var taken []*daySeen
-	for i := range b.provider {
-		if s := &b.provider[i]; !s.Inbound && !s.refused && b.tries[dayTry(&s.Message)] == m.ID {
+	for _, i := range b.seenOf[m.ID] {
+		if s := &b.provider[i]; !s.refused {
 			taken = append(taken, s)
 		}
 	}
@@ -96,8 +97,8 @@ var dayWords = []string{
 	"confidential_only", "address_bad", "wrong_person", "not_textable", "stopped", "opted_out", "consent_missing", "channel_declined",
 }
 
-// needless: a message was held back by a rule on what was said, and all the last lease
-// long some way stood open.
+// needless: a message was held back by a rule on what was said, and all that time
+// some way stood open.
 func (b *dayBook) needless(m *dayMessage) []string {
 	if !slices.Contains(dayWords, m.Code) || m.Decision == nil {
 		return nil

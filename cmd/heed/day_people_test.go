@@ -62,7 +62,7 @@ func dayPeople(rng *rand.Rand, count int) []*dayPatient {
 	}
 	order := rng.Perm(count)
 	for _, part := range dayParts() {
-		size := max(1, part.of*count/200)
+		size := (part.of*count + 100) / 200
 		for k, n := range order[:min(size, len(order))] {
 			part.play(people[n], k)
 		}
@@ -192,6 +192,11 @@ var dayTexts = []string{
 // with picks the people whom something is true of.
 func dayWith(people []*dayPatient, is func(p *dayPatient) bool) []*dayPatient {
 	return slices.DeleteFunc(slices.Clone(people), func(p *dayPatient) bool { return !is(p) })
+}
+
+// called: reminders come by call, because of the phone, or as the patient likes it.
+func (p *dayPatient) called() bool {
+	return len(p.phones) > 0 && (p.phones[0].line == "landline" || slices.Contains(p.order, "voice"))
 }
 
 func (p *dayPatient) plainPart() bool {

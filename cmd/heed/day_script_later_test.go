@@ -45,7 +45,7 @@ func (d *day) confidential() {
 	for _, task := range d.all("/v1/tasks?kind=confidential_request", "tasks") {
 		d.staff(d.desk, "POST", "/v1/tasks/"+task["id"].(string)+"/done", map[string]any{"outcome": "Confirmed on the phone."})
 	}
-	for _, p := range dayWith(d.people, func(p *dayPatient) bool { return p.private })[:1] {
+	for _, p := range d.some(dayWith(d.people, func(p *dayPatient) bool { return p.private }), 1) {
 		d.staff(d.desk, "DELETE", "/v1/patients/"+p.ref+"/confidential-communication", nil)
 	}
 }
@@ -71,6 +71,7 @@ func (d *day) noon() {
 // calls: people take calls by hand, and call us.
 func (d *day) calls() {
 	d.clock(0, "13:00")
+	d.quiet()
 	d.server.sandbox.SetPace(time.Second)
 	people := dayWith(d.people, func(p *dayPatient) bool {
 		if !p.plainPart() {
@@ -79,6 +80,9 @@ func (d *day) calls() {
 		got := d.decision(p.ref, "follow_up", "voice")
 		return got["outcome"] == "send" && got["address"] == p.phone()
 	})
+	if len(people) < 5 {
+		d.t.Fatalf("only %d people are left who may be called", len(people))
+	}
 	for i, p := range people[:3] {
 		d.sandboxDoes("phone", url.Values{"number": {p.phone()}, "who": {string(sandbox.ByHand)}})
 		m := dayMessageFor(p, "follow_up", "voice")

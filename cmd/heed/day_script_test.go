@@ -43,6 +43,9 @@ func dayMessageFor(p *dayPatient, category string, channel ...string) map[string
 }
 
 func (d *day) toAll(people []*dayPatient, category string, channel ...string) []string {
+	if len(people) == 0 {
+		return nil
+	}
 	var list []map[string]any
 	for _, p := range people {
 		list = append(list, dayMessageFor(p, category, channel...))
@@ -112,13 +115,13 @@ func (d *day) enrols(p *dayPatient) {
 // reminders go out; calls are taken by people who press keys, by machines, and by nobody.
 func (d *day) reminders() {
 	keys := []string{"1", "2", "9", "", "51", "7"}
-	for i, p := range dayWith(d.people, func(p *dayPatient) bool { return p.phone() != "" && p.n%2 == 0 || len(p.only) > 0 }) {
+	for i, p := range dayWith(d.people, func(p *dayPatient) bool { return p.called() || len(p.only) > 0 }) {
 		number, who := p.phone(), ""
 		if len(p.only) > 0 {
 			number, _ = p.only[0]["address"].(string)
 		}
 		if dayIsPhone(number) && (len(p.phones) == 0 || number != p.phone() || number[8:] > "0100") {
-			if i%7 == 3 {
+			if i%4 == 3 {
 				who = string(sandbox.TakesMachine)
 			}
 			d.sandboxDoes("phone", url.Values{"number": {number}, "who": {who}, "keys": {keys[i%len(keys)]}})
@@ -141,7 +144,7 @@ func (d *day) replies() {
 			d.texting(p.phone(), channels.Care, "STOP") // once more: one confirmation for each
 		}
 	}
-	for _, p := range dayWith(d.people, func(p *dayPatient) bool { return p.phone() != "" && p.phone()[8] == '8' })[:2] {
+	for _, p := range d.some(dayWith(d.people, func(p *dayPatient) bool { return p.phone() != "" && p.phone()[8] == '8' }), 2) {
 		d.texting(p.phone(), channels.Care, "C") // a shared phone
 	}
 	d.texting(d.numbers[1], channels.Billing, "STOPALL")
@@ -162,7 +165,8 @@ func (d *day) mail() {
 	d.clock(0, "10:05")
 	d.toAll(d.people, "newsletter")
 	d.toAll(d.some(d.people, 80), "marketing", "sms")
-	d.toAll(d.some(dayWith(d.people, (*dayPatient).plainPart), 20), "marketing", "voice", "sms")
+	d.toAll(d.some(d.people, 80), "marketing", "voice", "sms")
+	d.toAll(d.some(d.people, 30), "treatment_update", "sms", "voice")
 	d.toAll(d.some(d.people, 60), "survey")
 	d.toAll(d.some(d.people, 60), "symptom_check_in")
 	d.toAll(d.some(d.people, 40), "billing_notice")

@@ -228,7 +228,7 @@ func (b *dayBook) answered(i int, template string) int {
 // thanks for an answer are no exception to a stop or to a confidential communication
 // instruction, and go to nobody who may not be the patient.
 func (b *dayBook) thanks(s *daySeen) []string {
-	at := s.Created.Add(-b.lease)
+	at := s.Created.Add(-b.mercy)
 	for program, from := range b.senders {
 		if slices.Contains(from, s.From) && b.stopped(s.To, program, at) {
 			return []string{"stopped: thanks to a number that stopped " + program}
@@ -251,7 +251,7 @@ func (b *dayBook) thanks(s *daySeen) []string {
 // code: what somebody asked for on the page goes to an address of the patient's, and
 // is held to what is known of it.
 func (b *dayBook) code(s *daySeen, m *dayMessage) []string {
-	at := s.Created.Add(-b.lease)
+	at := s.Created.Add(-b.mercy)
 	p, channel := b.person(m.Patient, at), s.Channel.String()
 	place := p.places[s.To]
 	switch {

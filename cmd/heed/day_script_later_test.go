@@ -96,6 +96,8 @@ func (d *day) calls() {
 		}
 		d.sandboxDoes("take", url.Values{"id": {call}, "who": {string(sandbox.TakesPerson)}})
 		switch i {
+		case 0:
+			d.server.sandbox.HangUp(call) // whatever is said; the call may be over
 		case 1:
 			d.sandboxDoes("press", url.Values{"id": {call}, "digit": {"9"}})
 		case 2:

@@ -147,7 +147,7 @@ func (d *day) moving() string {
 	d.t.Helper()
 	db, _ := d.server.db.SQL()
 	list, err := db.Query(`SELECT id, template, status, code FROM messages WHERE status IN (1, 2) OR status = 0 AND due_at <= $1
-		OR status = 3 AND id NOT IN (SELECT message FROM attempts WHERE id IN (`+d.mute()+`)) LIMIT 10`, d.server.now().UnixMicro())
+		OR status = 3 AND (ask_at > 0 AND ask_at <= $1 OR id NOT IN (SELECT message FROM attempts WHERE id IN (`+d.mute()+`))) LIMIT 10`, d.server.now().UnixMicro())
 	if err != nil {
 		d.t.Fatal(err)
 	}

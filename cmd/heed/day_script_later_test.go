@@ -217,7 +217,7 @@ func (d *day) days() {
 		d.quiet()
 		db, _ := d.server.db.SQL()
 		var next *int64
-		if err := db.QueryRow("SELECT min(due_at) FROM messages WHERE status = 0 OR status = 3 AND due_at > $1", d.server.now().UnixMicro()).Scan(&next); err != nil {
+		if err := db.QueryRow("SELECT min(CASE status WHEN 0 THEN due_at ELSE ask_at END) FROM messages WHERE status = 0 OR status = 3 AND ask_at > 0").Scan(&next); err != nil {
 			d.t.Fatal(err)
 		}
 		if next == nil {

@@ -26,7 +26,7 @@ var (
 	dayInvites   = regexp.MustCompile(`(?i)(reply|responda)\W+(cancel|yes|alto|baja)\b`)
 	dayWayOut    = regexp.MustCompile(`Reply STOP to stop|Responda PARAR para no recibir textos`)
 	dayKeyNine   = regexp.MustCompile(`press 9|oprima 9`)
-	dayAdvert    = regexp.MustCompile(`(?i)advertis|anunci`)
+	dayAdvert    = regexp.MustCompile(`(?i)advertise|anunci`)
 )
 
 // words holds what a message says against the rules: the content that the provider

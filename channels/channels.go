@@ -169,6 +169,8 @@ type Outgoing struct {
 	Headers  map[string]string // email only: List-Unsubscribe and its like
 	Validity time.Duration     // sms and voice: how long the provider may hold it, or let it ring
 	Bulk     bool              // a marketing mail: the provider's suppression group applies, nowhere else
+
+	Attachments []Attachment // email only; see CheckAttachments
 }
 
 // Receipt is what a provider answered when it took a message.
@@ -278,5 +280,7 @@ type Delivery struct {
 	From, To   string         // From: the sender of ours, "" where it is not told
 	SpamReport bool           // the person reported it as spam
 	Unsub      bool           // the person used the provider's own unsubscribe
-	At         time.Time
+	// Claimed: only a mail says so. It counts when To is the attempt's own address.
+	Claimed bool
+	At      time.Time
 }

@@ -194,6 +194,10 @@ func (k checker) checkProviders() {
 	k.baseURL("providers.twilio.base_url", t.BaseURL)
 	k.oneOf("providers.twilio.agreement", t.Agreement, "baa", "none")
 	k.oneOf("providers.twilio.opt_out_replies", t.OptOutReplies, "gateway", "provider")
+	// Twilio would refuse what the gateway still answers to people who stopped: the one
+	// confirmation, HELP, the crisis text. Where Twilio answers itself it does so already.
+	k.unless(!k.Mirrors.Twilio || t.OptOutReplies == "provider", "mirrors.twilio",
+		"may be true only with providers.twilio.opt_out_replies: provider, because Twilio would block the answers that the gateway gives to people who stopped, the crisis text among them")
 	k.checkSendGrid(p.SendGrid)
 	k.checkSMTP(p.SMTP)
 }
@@ -219,6 +223,20 @@ func (k checker) checkSMTP(m SMTP) {
 	k.unless(m.Username != "" || m.Password == "", "providers.smtp.username", "is needed with providers.smtp.password")
 	k.oneOf("providers.smtp.agreement", m.Agreement, "baa", "none")
 	k.unless(!m.Plaintext || loopback(m.Host), "providers.smtp.plaintext", "may be true only for a relay on this machine")
+	k.checkBounces(m.Bounces)
+}
+
+func (k checker) checkBounces(b Bounces) {
+	k.unless(b.Secret == "" || len(b.Secret) >= minSecret, "providers.smtp.bounces.secret", fmt.Sprintf("must have at least %d characters: make one with `openssl rand -hex 32`", minSecret))
+	i, prefix := b.IMAP, "providers.smtp.bounces.imap."
+	k.unless(k.Providers.Mode != Sandbox || i.Host == "" || loopback(i.Host), prefix+"host", "must be on this machine in sandbox mode: localhost")
+	k.unless(!strings.ContainsAny(i.Host, "/: ") || loopback(i.Host), prefix+"host", "must be a host name alone")
+	k.unless(i.Port > 0 && i.Port < 1<<16, prefix+"port", "must be a port: 993, or 143 for STARTTLS")
+	set := i.Host != "" || i.Username != "" || i.Password != ""
+	k.unless(!set || i.Host != "", prefix+"host", "is needed with a username: the server whose mailbox is read")
+	k.unless(!set || i.Username != "", prefix+"username", "is needed with a host")
+	k.unless(!set || i.Password != "", prefix+"password", "is needed with a host")
+	k.unless(i.Mailbox != "", prefix+"mailbox", "is needed, such as INBOX")
 }
 
 func (k checker) checkKeys() {

@@ -29,6 +29,7 @@ type Config struct {
 	Policy    Policy
 	Retention Retention
 	Events    Events
+	Mirrors   Mirrors
 }
 
 // HTTP is where the gateway answers.
@@ -107,6 +108,21 @@ type SMTP struct {
 	Username, Password string
 	Agreement          string // baa or none
 	Plaintext          bool   // a relay on this machine that speaks no TLS
+	Bounces            Bounces
+}
+
+// Bounces are where the relay's notifications of mail that did not arrive are heard.
+type Bounces struct {
+	Secret string // signs what is piped to the webhook; "": the webhook is closed
+	IMAP   IMAP   // "" as host: no mailbox is read
+}
+
+// IMAP is a mailbox that is read, always under TLS.
+type IMAP struct {
+	Host               string
+	Port               int
+	Username, Password string
+	Mailbox            string
 }
 
 // Auth is how the first caller gets in.
@@ -142,4 +158,10 @@ type Retention struct {
 // Events are the outgoing ones.
 type Events struct {
 	Networks []string // private networks that endpoints may stand in: 10.20.0.0/16
+}
+
+// Mirrors are the providers whose own lists hear of opt-outs.
+type Mirrors struct {
+	SendGrid bool // the unsubscribe group of marketing mail; without one there is nothing to tell
+	Twilio   bool // the Consent Management API, where the account has it
 }

@@ -39,6 +39,7 @@ func TestMaskedHoldsNoSecret(t *testing.T) {
 			flags[key] = value
 		}
 		flags["providers.smtp.username"] = "heed"
+		flags["providers.smtp.bounces.imap.host"], flags["providers.smtp.bounces.imap.username"] = "localhost", "heed"
 		inDatabase, inQuery, inRedis := secret(inURL), secret(`[A-Za-z0-9]`), secret(inURL)
 		flags["database.url"] = rapid.SampledFrom([]string{"postgres://heed:" + inDatabase + "@host:1/db?sslmode=verify-full&sslpassword=" + inQuery, "postgresql://heed@/db?host=/run&pass%77ord=" + inQuery + "&x=y"}).Draw(t, "database")
 		flags["redis.url"] = rapid.SampledFrom([]string{"redis://:" + inRedis + "@host/1", "rediss://heed:" + inRedis + "@host", "redis+sentinel://:" + inRedis + "@a,b:2/main"}).Draw(t, "redis")
@@ -65,6 +66,7 @@ func TestMaskedReadsAgain(t *testing.T) {
 		c := mustLoad(t, Source{File: write(t, text)})
 		flags := map[string]string{
 			"keys.secret": c.Keys.Secret, "providers.twilio.auth_token": c.Providers.Twilio.AuthToken, "providers.sendgrid.api_key": c.Providers.SendGrid.APIKey,
+			"providers.smtp.bounces.secret": c.Providers.SMTP.Bounces.Secret, "providers.smtp.bounces.imap.password": c.Providers.SMTP.Bounces.IMAP.Password,
 			"providers.smtp.password": c.Providers.SMTP.Password, "auth.admin_key": c.Auth.AdminKey,
 		}
 		again, err := Load(Source{File: write(t, string(c.Masked())), Flags: flags})

@@ -69,13 +69,19 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "providers.sendgrid.base_url", at: &g.BaseURL},
 		{key: "providers.sendgrid.webhook_public_key", at: &g.WebhookPublicKey},
 		{key: "providers.sendgrid.agreement", at: &g.Agreement, def: "none"},
-		{key: "providers.sendgrid.asm_group", at: &g.ASMGroup},
+		{key: "providers.sendgrid.asm_group", at: &g.ASMGroup, sandbox: 1},
 		{key: "providers.smtp.host", at: &m.Host},
 		{key: "providers.smtp.port", at: &m.Port, def: 587}, // RFC 6409: submission
 		{key: "providers.smtp.username", at: &m.Username},
 		{key: "providers.smtp.password", at: &m.Password, hide: all},
 		{key: "providers.smtp.agreement", at: &m.Agreement, def: "none"},
 		{key: "providers.smtp.plaintext", at: &m.Plaintext},
+		{key: "providers.smtp.bounces.secret", at: &m.Bounces.Secret, hide: all},
+		{key: "providers.smtp.bounces.imap.host", at: &m.Bounces.IMAP.Host},
+		{key: "providers.smtp.bounces.imap.port", at: &m.Bounces.IMAP.Port, def: 993}, // RFC 8314: implicit TLS
+		{key: "providers.smtp.bounces.imap.username", at: &m.Bounces.IMAP.Username},
+		{key: "providers.smtp.bounces.imap.password", at: &m.Bounces.IMAP.Password, hide: all},
+		{key: "providers.smtp.bounces.imap.mailbox", at: &m.Bounces.IMAP.Mailbox, def: "INBOX"},
 		{key: "providers.email", at: &c.Providers.Email, def: "sendgrid"},
 		{key: "auth.admin_key", at: &c.Auth.AdminKey, hide: all},
 		{key: "keys.secret", at: &c.Keys.Secret, hide: all},
@@ -88,6 +94,8 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "retention.ledger_years", at: &c.Retention.LedgerYears, def: 6},
 		{key: "retention.content_days", at: &c.Retention.ContentDays, def: 30},
 		{key: "events.networks", at: &c.Events.Networks},
+		{key: "mirrors.sendgrid", at: &c.Mirrors.SendGrid, def: true},
+		{key: "mirrors.twilio", at: &c.Mirrors.Twilio},
 	}...)
 }
 

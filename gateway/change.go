@@ -19,6 +19,7 @@ type Change struct {
 	Actor    string // the key's name, the provider, or "heed"
 	Seen     *Seen
 	Key      *Key
+	Turns    []Turn
 	Numbers  []NumberFact
 	Patients []PatientFact
 	Accepts  []Message
@@ -26,9 +27,17 @@ type Change struct {
 	Edits    []Edit
 	Tasks    []Task
 	Done     []TaskDone
+	Assigns  []TaskAssign
+	Told     []TaskTold
 	Audit    []Audit
 	Decides  []DecisionRecord
 	Heard    []MessageHeard
+	// Speaks are ids of words that are about to be said in a call, judged in the change's
+	// one step: until they are Spoken, they are a call under way of its patient
+	// (Store.Calling).
+	Speaks    []int64
+	Spoken    []int64
+	Templates []TemplateStep
 	// Whole refuses everything with ErrStale when a step is refused: the step says what
 	// the rest of the change is about.
 	Whole bool
@@ -36,11 +45,19 @@ type Change struct {
 
 // Seen is a provider's event id: kept once.
 type Seen struct {
-	Source string // twilio, sendgrid
+	Source string // twilio, sendgrid, smtp
 	Event  string
 	// Lasting: never forgotten, whatever the retention. An old START that is played to
 	// us again would lift a STOP.
 	Lasting bool
+}
+
+// Turn is the right to add to the messages of a reference, judged when it had so many
+// of them; one change has it at a time. ErrStale, for the whole change, when it has
+// another number by now: the same appointment told twice at one time is reminded of once.
+type Turn struct {
+	Reference string
+	Had       int
 }
 
 // Key is an idempotency key, kept with what it did. The answer is kept with it
@@ -220,14 +237,17 @@ type Audit struct {
 
 // Task is work for a person.
 type Task struct {
-	ID      int64
-	Kind    TaskKind
-	Patient int64
-	Message int64
-	Created time.Time
-	Due     time.Time
-	DoneAt  time.Time
-	Detail  TaskDetail
+	ID       int64
+	Kind     TaskKind
+	Patient  int64
+	Message  int64
+	Created  time.Time
+	Due      time.Time
+	DoneAt   time.Time
+	Assignee string    // who looks after it, by a name that the practice uses; "": nobody in particular
+	Told     int       // how often it was told that it is overdue
+	ToldAt   time.Time // the last time; zero: never
+	Detail   TaskDetail
 }
 
 // TaskKind says what is to be done. Names stand in the database.
@@ -249,13 +269,14 @@ const (
 	TaskHold         TaskKind = "confidential_note" // an imported note a person must read
 	TaskMinor        TaskKind = "minor"             // remove the record
 	TaskConfidential TaskKind = "confidential_request"
+	TaskMirror       TaskKind = "mirror_drift" // a provider's list of opt-outs and ours differed
 	TaskData         TaskKind = "data_request" // asked for a copy of their data: for whoever answers for privacy
 )
 
 // TaskKinds lists every kind, the most urgent first.
 var TaskKinds = []TaskKind{
 	TaskCrisis, TaskNeedsStaff, TaskUnread, TaskAppointment, TaskHighOrLow, TaskReschedule, TaskCallBack, TaskHold, TaskWrongNumber, TaskRevocation, TaskStart, TaskReply,
-	TaskMinor, TaskConfidential, TaskData,
+	TaskMinor, TaskConfidential, TaskData, TaskMirror,
 }
 
 // ParseTaskKind reads a kind; "" is every kind.
@@ -274,14 +295,16 @@ type TaskDetail struct {
 	Number  string   `json:"number,omitempty"`
 	// Reminder is the message that the person answered. It is no Task.Message, of which
 	// each kind of task has one: people answer a reminder more than once.
-	Reminder int64  `json:"reminder,omitempty"`
-	Outcome  string `json:"outcome,omitempty"` // what staff wrote on closing it
-}
-
-// TaskDone closes a task.
-type TaskDone struct {
-	ID      int64
-	Outcome string
+	Reminder int64 `json:"reminder,omitempty"`
+	// Candidates are the messages that may have been answered, where it is not certain
+	// which one was.
+	Candidates []int64  `json:"candidates,omitempty"`
+	Heard      Response `json:"heard,omitempty"` // what the person asked for, where that was understood
+	// Programs share the number of ours that the person wrote to; empty: not known.
+	Programs channels.ProgramSet `json:"programs,omitempty"`
+	Outcome  string              `json:"outcome,omitempty"` // what staff said on closing it: a code of the kind, or their own words
+	Note     string              `json:"note,omitempty"`    // what they wrote beside a code
+	DoneBy   string              `json:"done_by,omitempty"`
 }
 
 // TaskDueIn says how soon a person should have looked: a crisis at once, what

@@ -26,6 +26,7 @@ const (
 	PreferenceChanged EventType = "preference.changed"
 	TaskOpened        EventType = "task.opened"
 	TaskClosed        EventType = "task.closed"
+	TaskOverdue       EventType = "task.overdue"
 	ReplyReceived     EventType = "reply.received"
 	ReplyUnderstood   EventType = "reply.understood" // what a person responded to one message
 	Ping              EventType = "ping"             // a test: only to the endpoint that asked for it
@@ -40,7 +41,7 @@ func EventTypes() []EventType {
 	for s := range Status(len(statusNames)) {
 		list = append(list, MessageMoved(s))
 	}
-	return append(list, PreferenceChanged, TaskOpened, TaskClosed, ReplyReceived, ReplyUnderstood)
+	return append(list, PreferenceChanged, TaskOpened, TaskClosed, TaskOverdue, ReplyReceived, ReplyUnderstood)
 }
 
 // EventData is what a payload says: our own ids, codes and versions.

@@ -18,6 +18,7 @@ var (
 	ErrErased   = errors.New("this patient was erased")
 	ErrConflict = errors.New("the same idempotency key came with another body")
 	ErrReplayed = errors.New("this idempotency key was used before: nothing was done again")
+	ErrClosed   = errors.New("this task is done already; its first outcome stands")
 )
 
 // Status is where a message stands. Numbers stand in the database.
@@ -94,7 +95,7 @@ type Body struct {
 	Urgent    bool               `json:"urgent,omitempty"`
 	Override  string             `json:"override,omitempty"` // staff's written reason
 	Actor     string             `json:"actor,omitempty"`
-	Slot      string             `json:"slot,omitempty"` // which of the reminders of its reference it is
+	Slot      string             `json:"slot,omitempty"` // which of the messages of its reference it is: a reminder's offset, or what it was asked with
 	Answer    *Answer            `json:"answer,omitempty"`
 }
 
@@ -145,6 +146,7 @@ type Attempt struct {
 	Program    channels.Program
 	Form       string // full, secure_link or call_back
 	Discreet   bool
+	Wording    string // digest of the text that went out; "": before this was kept
 }
 
 // MessageEvent is one thing that was heard of a message.

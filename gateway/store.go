@@ -47,11 +47,14 @@ type Store interface {
 	// Unresolved lists messages whose outcome, or whose receipt, is to be asked for by
 	// now; with Tries.
 	Unresolved(ctx context.Context, now time.Time, limit int) ([]Message, error)
-	// Calling counts messages of these patients that are Sending. Answers are left out:
-	// the confirmation of a stop goes out after the stop.
+	// Calling counts messages of these patients that are Sending, and words that are being
+	// said in a call. Answers that were judged on nothing are left out: the confirmation
+	// of a stop goes out after the stop.
 	Calling(ctx context.Context, patients []int64) (int, error)
 
 	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)
+	// Untold lists open tasks that are to be told of as overdue by now; without Detail.
+	Untold(ctx context.Context, now time.Time, limit int) ([]Task, error)
 	Audits(ctx context.Context, after int64, limit int) ([]AuditRow, error)
 }
 
@@ -108,9 +111,13 @@ type TaskFilter struct {
 	ID      int64 // one task; 0: any
 	Kind    TaskKind
 	Patient int64
-	Done    bool  // those that are done instead of the open ones
-	After   int64 // the id of the last one of the page before
-	Limit   int
+	Done    bool // those that are done instead of the open ones
+	// Assignee picks those of one person, Unassigned those of nobody.
+	Assignee   string
+	Unassigned bool
+	DueBefore  time.Time // zero: whenever they are due
+	After      int64     // the id of the last one of the page before
+	Limit      int
 }
 
 // AuditRow is an entry of the audit log.

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -24,4 +26,42 @@ func TextProblem(text string, lines bool) string {
 		return "holds a control character other than a line break or a tab"
 	}
 	return "holds a control character"
+}
+
+// NamesTwice says whether an object of a JSON document has a member twice (RFC 7493,
+// 2.3): which one counts is not certain. Of what is no JSON it says nothing.
+func NamesTwice(document []byte) bool {
+	dec := json.NewDecoder(bytes.NewReader(document))
+	dec.UseNumber() // a number too large is told by what reads it
+	return json.Valid(document) && namesTwice(dec)
+}
+
+func namesTwice(dec *json.Decoder) bool {
+	token, err := dec.Token()
+	if err != nil {
+		return false
+	}
+	switch token {
+	case json.Delim('{'):
+		seen := map[json.Token]bool{}
+		for dec.More() {
+			name, err := dec.Token()
+			if err != nil || seen[name] {
+				return err == nil
+			}
+			seen[name] = true
+			if namesTwice(dec) {
+				return true
+			}
+		}
+		_, _ = dec.Token() // the end of a valid object
+	case json.Delim('['):
+		for dec.More() {
+			if namesTwice(dec) {
+				return true
+			}
+		}
+		_, _ = dec.Token() // the end of a valid list
+	}
+	return false
 }

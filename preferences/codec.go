@@ -3,8 +3,8 @@ package preferences
 import (
 	"encoding/binary"
 	"errors"
+	"math/bits"
 	"slices"
-	"time"
 
 	"harmonize.care/heed/channels"
 )
@@ -40,7 +40,7 @@ func (s *Snapshot) AppendBinary(b []byte) ([]byte, error) {
 	w.byte(uint8(s.Standing))
 	w.int(s.AdultFrom)
 	w.word(s.Locale, codecTopics)
-	w.words(s.Zones, codecZones)
+	w.zones(s.Zones)
 	w.len(len(s.Addresses))
 	for i := range s.Addresses {
 		w.address(&s.Addresses[i])
@@ -73,40 +73,6 @@ func (s *Snapshot) AppendBinary(b []byte) ([]byte, error) {
 	return w, nil
 }
 
-// UnmarshalBinary reads what AppendBinary wrote; anything else is ErrEncoded.
-func (s *Snapshot) UnmarshalBinary(b []byte) error {
-	r := &reader{b: b}
-	if r.byte() != codecVersion {
-		return ErrEncoded
-	}
-	*s = Snapshot{Patient: r.int(), Version: r.int(), Standing: Standing(r.enum(uint8(Erased))), AdultFrom: r.int()}
-	s.Locale = r.word(codecTopics)
-	s.Zones = r.words(codecZones)
-	for range r.len() {
-		s.Addresses = append(s.Addresses, r.address())
-	}
-	for range r.len() {
-		s.Choices = append(s.Choices, Choice{
-			Topic: r.word(codecTopics), Channel: channels.Channel(r.enum(uint8(channels.Email))), In: r.bool(),
-			Consent: Consent(r.enum(uint8(Written))), At: r.int(),
-		})
-	}
-	s.Care.Order, s.Care.Declined = r.channels(), r.channels()
-	s.Confidential = r.confidential()
-	for range r.len() {
-		s.Restrictions = append(s.Restrictions, Restriction{r.int(), r.word(codecTopics), r.word(codecTopics)})
-	}
-	for range r.len() {
-		s.Authorizations = append(s.Authorizations, Authorization{r.int(), r.word(codecTopics), r.date(), r.date()})
-	}
-	s.UnencryptedOK = r.bool()
-	if r.bad || len(r.b) > 0 {
-		*s = Snapshot{}
-		return ErrEncoded
-	}
-	return nil
-}
-
 type writer []byte
 
 func (w *writer) int(v int64)  { *w = binary.AppendVarint(*w, v) }
@@ -132,10 +98,13 @@ func (w *writer) word(v string, known []string) {
 	*w = append(*w, v...)
 }
 
-func (w *writer) words(list, known []string) {
-	w.len(len(list))
-	for _, v := range list {
-		w.word(v, known)
+func (w *writer) zones(z ZoneSet) {
+	w.len(z.Len())
+	for known := z.Known; known != 0; known &= known - 1 {
+		w.byte(uint8(bits.TrailingZeros32(known) + 1))
+	}
+	for _, name := range z.Others {
+		w.word(name, nil)
 	}
 }
 
@@ -162,7 +131,7 @@ func (w *writer) address(a *Address) {
 	w.byte(uint8(a.Consent))
 	w.byte(uint8(a.Stops))
 	w.int(a.OptedOut)
-	w.words(a.Zones, codecZones)
+	w.zones(a.Zones)
 }
 
 func (w *writer) confidential(c *Confidential) {
@@ -177,112 +146,4 @@ func (w *writer) confidential(c *Confidential) {
 	}
 	w.bool(c.Discreet)
 	w.bool(c.Hold)
-}
-
-// reader reads strictly; after the first fault it gives zeros.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) fail() { r.b, r.bad = nil, true }
-
-func (r *reader) int() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) len() int {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 || v > maxList {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return int(v)
-}
-
-func (r *reader) byte() uint8 {
-	if len(r.b) == 0 {
-		r.fail()
-		return 0
-	}
-	v := r.b[0]
-	r.b = r.b[1:]
-	return v
-}
-
-func (r *reader) enum(most uint8) uint8 {
-	v := r.byte()
-	if v > most {
-		r.fail()
-		return 0
-	}
-	return v
-}
-
-func (r *reader) bool() bool { return r.enum(1) == 1 }
-
-func (r *reader) word(known []string) string {
-	i := int(r.byte())
-	if i > 0 {
-		if i > len(known) {
-			r.fail()
-			return ""
-		}
-		return known[i-1]
-	}
-	n := r.len()
-	if n > len(r.b) {
-		r.fail()
-		return ""
-	}
-	v := string(r.b[:n])
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) words(known []string) []string {
-	var list []string
-	for range r.len() {
-		list = append(list, r.word(known))
-	}
-	return list
-}
-
-func (r *reader) channels() []channels.Channel {
-	var list []channels.Channel
-	for range r.len() {
-		list = append(list, channels.Channel(r.enum(uint8(channels.Email))))
-	}
-	return list
-}
-
-func (r *reader) date() Date {
-	return Date{int16(r.int()), time.Month(r.byte()), int8(r.byte())}
-}
-
-func (r *reader) address() Address {
-	return Address{
-		ID: r.int(), Kind: channels.Kind(r.enum(uint8(channels.Mailbox))), State: AddressState(r.enum(uint8(WrongPerson))),
-		Line: LineType(r.enum(uint8(VoIP))), OnRecord: r.bool(), Rank: int16(r.int()), Consent: Consent(r.enum(uint8(Written))),
-		Stops: channels.ProgramSet(r.enum(uint8(channels.AllPrograms))), OptedOut: r.int(), Zones: r.words(codecZones),
-	}
-}
-
-func (r *reader) confidential() *Confidential {
-	if !r.bool() {
-		return nil
-	}
-	c := &Confidential{Only: []Pair{}}
-	for range r.len() {
-		c.Only = append(c.Only, Pair{channels.Channel(r.enum(uint8(channels.Email))), r.int()})
-	}
-	c.Discreet, c.Hold = r.bool(), r.bool()
-	return c
 }

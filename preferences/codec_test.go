@@ -2,8 +2,11 @@ package preferences
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,7 +29,7 @@ func drawSnapshot(t *rapid.T) *Snapshot {
 		UnencryptedOK: rapid.Bool().Draw(t, "unencrypted"),
 	}
 	for range list(3) {
-		s.Zones = append(s.Zones, zone.Draw(t, "zone"))
+		s.Zones.add(zone.Draw(t, "zone"))
 	}
 	for range list(4) {
 		a := Address{
@@ -34,7 +37,7 @@ func drawSnapshot(t *rapid.T) *Snapshot {
 			Rank: int16(list(9)), Consent: Consent(list(3)), Stops: channels.ProgramSet(list(15)), OptedOut: rapid.Int64().Draw(t, "out"),
 		}
 		for range list(2) {
-			a.Zones = append(a.Zones, zone.Draw(t, "zone"))
+			a.Zones.add(zone.Draw(t, "zone"))
 		}
 		s.Addresses = append(s.Addresses, a)
 	}
@@ -81,6 +84,71 @@ func TestCodecRoundTrip(t *testing.T) {
 	})
 }
 
+// What was in a snapshot before leaves nothing behind when it is read over, and asks
+// for no memory where there was room.
+func TestRefill(t *testing.T) {
+	var reused Snapshot
+	rapid.Check(t, func(t *rapid.T) {
+		want, err := drawSnapshot(t).AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reused.Refill(want); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := reused.AppendBinary(nil); !bytes.Equal(got, want) {
+			t.Fatalf("wrote %x, read %x", want, got)
+		}
+		if rapid.Bool().Draw(t, "fault") && reused.Refill(want[:len(want)-1]) == nil {
+			t.Fatal("a snapshot cut at its end was read")
+		}
+	})
+	want, err := benchSnapshot().AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { err = reused.Refill(want) }); n > 0 || err != nil {
+		t.Errorf("%v allocations, error %v", n, err)
+	}
+}
+
+// Whole numbers of every length are read as the standard library writes them.
+func TestReadingNumbers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.Int64().Draw(t, "number") >> rapid.IntRange(0, 63).Draw(t, "bits")
+		behind := rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "behind")
+		b := append(binary.AppendVarint(nil, want), behind...)
+		if got, rest := (input{b: b}).int(); got != want || !bytes.Equal(rest.b[rest.at:], behind) {
+			t.Fatalf("read %d from %x, up to %d", got, b, rest.at)
+		}
+	})
+}
+
+// The order of zones and how often one is named say nothing; what is no zone of the
+// United States is kept as it was given.
+func TestZoneSet(t *testing.T) {
+	z := ZoneSetOf("America/New_York", "Europe/Madrid", "", "America/Denver", "America/New_York", "Europe/Madrid")
+	if got := z.Names(); !slices.Equal(got, []string{"America/New_York", "America/Denver", "Europe/Madrid", ""}) || z.Len() != 4 {
+		t.Errorf("%q, %d", got, z.Len())
+	}
+	body, err := json.Marshal(z)
+	var again ZoneSet
+	if err != nil || json.Unmarshal(body, &again) != nil || !reflect.DeepEqual(z, again) {
+		t.Errorf("%v became %s, %v", z, body, again)
+	}
+	if body, err := json.Marshal(ZoneSet{}); err != nil || string(body) != "null" || json.Unmarshal(body, &again) != nil || again.Len() != 0 {
+		t.Errorf("the empty set became %s, %v", body, again)
+	}
+	for i, name := range KnownZones() {
+		if ZoneSetOf(name).Known != 1<<i {
+			t.Errorf("%s is not bit %d", name, i)
+		}
+	}
+	if len(KnownZones()) > 32 {
+		t.Error("there are more zones than bits")
+	}
+}
+
 // TestOlderBytesAreRefused: what a cache kept before spam reports had an instant is a
 // miss, and never read as something else.
 func TestOlderBytesAreRefused(t *testing.T) {
@@ -117,33 +185,56 @@ func FuzzUnmarshal(f *testing.F) {
 	})
 }
 
+// benchSnapshot has ids and instants as long as they are after some years.
 func benchSnapshot() *Snapshot {
-	return Fold(7, []Event{contact(
-		ContactAddress{ID: 1, Kind: channels.Phone, Rank: 1, Zones: []string{"America/Denver"}},
-		ContactAddress{ID: 2, Kind: channels.Phone, Rank: 2, Zones: []string{"America/New_York"}},
-		ContactAddress{ID: 3, Kind: channels.Mailbox, Rank: 1},
+	s := Fold(1_204_511, []Event{contact(
+		ContactAddress{ID: 2_400_123, Kind: channels.Phone, Rank: 1, Zones: []string{"America/Denver"}},
+		ContactAddress{ID: 2_400_124, Kind: channels.Phone, Rank: 2, Zones: []string{"America/New_York"}},
+		ContactAddress{ID: 2_400_125, Kind: channels.Mailbox, Rank: 1},
 	)}, nil)
+	s.Locale = "en"
+	s.Version = time.Date(2026, 11, 24, 18, 0, 0, 0, time.UTC).UnixMicro()
+	return s
+}
+
+// benchSnapshots are the usual patient, and one who said something of everything.
+func benchSnapshots() map[string]*Snapshot {
+	long := benchSnapshot()
+	said := long.Version
+	long.Choices = []Choice{{"marketing", channels.Email, true, Express, said}, {"marketing", channels.SMS, true, Written, said}, {"newsletter", 0, false, NoConsent, said}}
+	long.Care.Order, long.Care.Declined = []channels.Channel{channels.SMS, channels.Email}, []channels.Channel{channels.Voice}
+	long.Confidential = &Confidential{Only: []Pair{{channels.SMS, 2_400_123}, {channels.Email, 2_400_125}}, Discreet: true}
+	long.Restrictions = []Restriction{{4_711, "survey", ""}}
+	long.Authorizations = []Authorization{{4_712, "sponsored_marketing", Date{2026, 1, 2}, Date{2027, 1, 2}}}
+	return map[string]*Snapshot{"three addresses": benchSnapshot(), "and a word on everything": long}
 }
 
 func BenchmarkEncode(b *testing.B) {
-	s := benchSnapshot()
-	buf := make([]byte, 0, 256)
-	b.ReportAllocs()
-	for b.Loop() {
-		buf, _ = s.AppendBinary(buf[:0])
+	for name, s := range benchSnapshots() {
+		b.Run(name, func(b *testing.B) {
+			buf := make([]byte, 0, 256)
+			b.ReportAllocs()
+			for b.Loop() {
+				buf, _ = s.AppendBinary(buf[:0])
+			}
+		})
 	}
 }
 
 func BenchmarkDecode(b *testing.B) {
-	buf, err := benchSnapshot().AppendBinary(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var s Snapshot
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := s.UnmarshalBinary(buf); err != nil {
-			b.Fatal(err)
-		}
+	for name, s := range benchSnapshots() {
+		b.Run(name, func(b *testing.B) {
+			buf, err := s.AppendBinary(nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var s Snapshot
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.Refill(buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -99,14 +99,14 @@ func (s *Snapshot) applyContact(e *Event) {
 	if c.Deceased {
 		s.Standing = Deceased
 	}
-	s.Locale, s.Zones = c.Locale, c.Zones
+	s.Locale, s.Zones = c.Locale, ZoneSetOf(c.Zones...)
 	s.AdultFrom = adultFrom(c.BirthDate, c.Zones, e.At)
 	for i := range s.Addresses {
 		s.Addresses[i].OnRecord = false
 	}
 	for _, ca := range c.Addresses {
 		a := s.address(ca)
-		a.OnRecord, a.Rank, a.Zones = true, ca.Rank, ca.Zones
+		a.OnRecord, a.Rank, a.Zones = true, ca.Rank, ZoneSetOf(ca.Zones...)
 		if ca.Consent != NoConsent {
 			a.Consent = min(a.Consent, ca.Consent)
 		}
@@ -126,7 +126,7 @@ func (s *Snapshot) address(ca ContactAddress) *Address {
 		consent = Provided // the default for an address on file
 	}
 	s.Addresses = append(s.Addresses, Address{
-		ID: ca.ID, Kind: ca.Kind, Line: ca.Line, Rank: ca.Rank, Consent: consent, Zones: ca.Zones,
+		ID: ca.ID, Kind: ca.Kind, Line: ca.Line, Rank: ca.Rank, Consent: consent, Zones: ZoneSetOf(ca.Zones...),
 	})
 	return &s.Addresses[len(s.Addresses)-1]
 }

@@ -77,9 +77,9 @@ type Snapshot struct {
 	Patient        int64
 	Version        int64
 	Standing       Standing
-	AdultFrom      int64    // Unix microseconds of the 18th birthday, 0 when already an adult as the record was written
-	Locale         string   // en or es
-	Zones          []string // IANA: the patient's own zone, or else every zone of the postal code or state; empty: unknown
+	AdultFrom      int64   // Unix microseconds of the 18th birthday, 0 when already an adult as the record was written
+	Locale         string  // en or es
+	Zones          ZoneSet // the patient's own zone, or else every zone of the postal code or state; empty: unknown
 	Addresses      []Address
 	Choices        []Choice
 	Care           CareChannels
@@ -101,7 +101,7 @@ type Address struct {
 	Consent  Consent
 	Stops    channels.ProgramSet // of the number, whoever has it
 	OptedOut int64               // of the mailbox, whoever has it: when a spam report, an opt-out of everything non-essential, was made; 0: never
-	Zones    []string            // phones: every zone of the area code
+	Zones    ZoneSet             // phones: every zone of the area code
 }
 
 // Choice is an opt-in or opt-out of a topic on a channel.

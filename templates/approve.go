@@ -19,8 +19,10 @@ type Category struct {
 // answer. It renders every text, with all variables and with only those that are
 // needed. The error joins everything it found, each a *Refused behind the text
 // that it is about.
-func (t *Template) Lint(c Category) error {
-	l := &linter{template: t}
+func (t *Template) Lint(c Category) error { return t.lintAs(c, SampleIdentity()) }
+
+func (t *Template) lintAs(c Category, identity Identity) error {
+	l := &linter{template: t, identity: identity}
 	l.category(c)
 	l.forms()
 	for _, w := range t.Wordings() {
@@ -34,6 +36,7 @@ func (t *Template) Lint(c Category) error {
 // linter collects what is wrong with one template.
 type linter struct {
 	template *Template
+	identity Identity
 	where    string
 	found    []error
 }
@@ -86,8 +89,15 @@ func (l *linter) forms() {
 			}
 			continue
 		}
-		if t.Category != "" && t.Content != ContentNone && w.Form == Full && !t.Has(w.Channel, SecureLink, true) {
+		if t.Category == "" || t.Content == ContentNone || w.Form != Full {
+			continue
+		}
+		if !t.Has(w.Channel, SecureLink, true) {
 			l.refuse(RuleForms, "there is no %s text that only points to the secure link", w.Channel)
+			return
+		}
+		if !t.Has(channels.Email, Full, true) {
+			l.refuse(RuleForms, "there is no email text: the page behind a secure link shows it")
 			return
 		}
 	}
@@ -140,7 +150,7 @@ func (l *linter) rendered(w Wording) {
 	for _, all := range []bool{true, false} {
 		_, err := l.template.Render(Request{
 			Channel: w.Channel, Form: w.Form, Discreet: w.Discreet, Locale: w.Language,
-			Vars: l.template.Sample(w.Language, all), Identity: SampleIdentity(), Links: SampleLinks(),
+			Vars: l.template.Sample(w.Language, all), Identity: l.identity, Links: SampleLinks(),
 		})
 		if refused := (*Refused)(nil); errors.As(err, &refused) {
 			l.refuse(refused.Rule, "%s", refused.Problem)

@@ -75,15 +75,15 @@ func Builtin() *Set {
 }
 
 func load(from fs.FS) (*Set, error) {
-	shared, err := readAll(from, "texts/footer.txt", "texts/email.html", "texts/secure_link.txt")
+	sharedTexts, err := readAll(from, "texts/footer.txt", "texts/email.html", "texts/secure_link.txt")
 	if err != nil {
 		return nil, err
 	}
-	foot, err := parseFooter(shared[0])
+	foot, err := parseFooter(sharedTexts[0])
 	if err != nil {
 		return nil, fmt.Errorf("texts/footer.txt: %w", err)
 	}
-	page, err := template.New("email").Parse(shared[1])
+	page, err := template.New("email").Parse(sharedTexts[1])
 	if err != nil {
 		return nil, fmt.Errorf("texts/email.html: %w", err)
 	}
@@ -91,14 +91,14 @@ func load(from fs.FS) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{byName: map[string]*Template{}, spoken: voice.lines}
+	s := &Set{byName: map[string]*Template{}, shared: shared{sharedTexts, foot, page, voice}}
 	categories := table()
 	for i, t := range append(categories, answers()...) {
 		if i < len(categories) {
 			t.Category = t.Name
 		}
 		t.footer, t.layout, t.words = foot, page, map[which]words{}
-		if err := t.read(from, shared, voice); err != nil {
+		if err := t.read(from, sharedTexts, voice); err != nil {
 			return nil, err
 		}
 		s.byName[t.Name] = &t

@@ -60,6 +60,7 @@ type Template struct {
 	Digest    string // hex: of all its words; a text with another digest is another text
 	Content   string // none, minimal or clinical: the most it carries
 	Variables []Variable
+	Practice  bool // the practice's own, not built in
 
 	words  map[which]words
 	footer map[string]footer // by language
@@ -100,8 +101,9 @@ type Text struct {
 
 // Set is a set of templates. It is never changed.
 type Set struct {
-	byName map[string]*Template
-	spoken spoken
+	byName   map[string]*Template
+	byDigest map[versionOf]*Template
+	shared   shared
 }
 
 // Get gives a template by name.

@@ -14,11 +14,11 @@ import (
 
 // Variable is one value that a template takes.
 type Variable struct {
-	Name     string
-	Required bool
-	Kind     string // text, time, date or url
-	Max      int    // the most characters, counted as UCS-2 counts them
-	Lines    bool   // text only: may have line breaks
+	Name     string `json:"name"`
+	Required bool   `json:"required,omitempty"`
+	Kind     string `json:"kind"`            // text, time, date or url
+	Max      int    `json:"max"`             // the most characters, counted as UCS-2 counts them
+	Lines    bool   `json:"lines,omitempty"` // text only: may have line breaks
 }
 
 // The kinds of variable.

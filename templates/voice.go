@@ -113,7 +113,7 @@ func (t *Template) Keys(f Form) Line {
 
 // Say writes one line for a call. The error is a *Refused: a setting is missing.
 func (s *Set) Say(l Line, locale string, discreet bool, i Identity) (Text, error) {
-	m := &message{template: &Template{spoken: s.spoken}, request: &Request{Channel: channels.Voice, Discreet: discreet, Identity: i}, language: languageOf(locale)}
+	m := &message{template: &Template{spoken: s.shared.voice.lines}, request: &Request{Channel: channels.Voice, Discreet: discreet, Identity: i}, language: languageOf(locale)}
 	values, err := m.values()
 	if err != nil {
 		return Text{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ func Adapter(t *testing.T, newCase func(t *testing.T) Case) {
 		run  func(*testing.T, Case)
 	}{
 		{"a message is taken once", takenOnce},
+		{"attachments arrive as they are", attached},
 		{"concurrent sends do not mix", doNotMix},
 		{"a call that is over is not begun", notBegun},
 		{"a provider that is down", down},
@@ -137,6 +139,32 @@ func takenOnce(t *testing.T, c Case) {
 	}
 	if r.ProviderID == "" || r.ProviderID != taken[0].ProviderID || !matches(taken[0], m) {
 		t.Errorf("sent %+v\ntaken %+v\nreceipt %+v", m, taken[0], r)
+	}
+}
+
+// attached: files arrive to the byte, and what cannot be one is refused before the call.
+func attached(t *testing.T, c Case) {
+	m := c.Message(1)
+	if m.Channel != channels.Email {
+		t.Skip("only email carries attachments")
+	}
+	m.Attachments = []channels.Attachment{
+		{Name: "appointment.ics", Type: "text/calendar", Content: []byte("BEGIN:VCALENDAR\r\nSUMMARY:Cita ñ\r\n.\r\nEND:VCALENDAR\r\n")},
+		{Name: "all.bin", Type: "application/octet-stream", Content: []byte{0, 1, 2, 10, 13, 13, 10, 255}},
+	}
+	if _, err := send(t, c, m); err != nil {
+		t.Fatal(err)
+	}
+	taken := c.Taken()
+	if len(taken) != 1 || !matches(taken[0], m) || !reflect.DeepEqual(taken[0].Attachments, m.Attachments) {
+		t.Fatalf("sent %+v\ntaken %+v", m, taken)
+	}
+	calls := c.Calls()
+	m = c.Message(2)
+	m.Attachments = []channels.Attachment{{Name: "x\r\nBcc: y", Type: "text/calendar", Content: []byte("x")}}
+	r, err := send(t, c, m)
+	if failed := failure(t, m, r, err); failed.Kind != channels.TryNever || c.Calls() != calls {
+		t.Errorf("got %s: %v, in %d calls", failed.Kind, failed, c.Calls()-calls)
 	}
 }
 

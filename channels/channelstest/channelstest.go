@@ -55,6 +55,8 @@ type Taken struct {
 	To         string
 	Text       string // the plain text
 	Attempt    int64  // our id as the provider carries it; 0 when its protocol carries none
+
+	Attachments []channels.Attachment // email only
 }
 
 // Case is one adapter before a pretend provider.

@@ -82,13 +82,22 @@ func (s *Sandbox) callResource(m Message) map[string]any {
 	return map[string]any{
 		"sid": m.ID, "account_sid": s.opt.AccountSID, "api_version": apiVersion,
 		"to": m.To, "to_formatted": m.To, "from": m.From, "from_formatted": m.From,
-		"status": m.Status, "direction": direction, "answered_by": filled(m.AnsweredBy),
+		"status": shownStatus(m.Status), "direction": direction, "answered_by": filled(m.AnsweredBy),
 		"date_created": stamp(m.Created), "date_updated": stamp(m.Updated), "start_time": stamp(m.Sent), "end_time": stamp(m.Ended),
 		"duration": nil, "price": nil, "price_unit": "USD", "parent_call_sid": nil,
 		"phone_number_sid": nil, "forwarded_from": nil, "caller_name": nil, "group_sid": nil,
-		"annotation": nil, "queue_time": "0", "trunk_sid": nil, "uri": uri + ".json",
+		"queue_time": "0", "trunk_sid": nil, "uri": uri + ".json",
 		"subresource_uris": map[string]string{},
 	}
+}
+
+// shownStatus is a call's status as the API shows it: "initiated" is a word of the
+// callbacks alone. https://www.twilio.com/docs/voice/api/call-resource#call-status-values
+func shownStatus(status string) string {
+	if status == "initiated" {
+		return "queued"
+	}
+	return status
 }
 
 // listCalls is GET …/Calls.json: newest first, filtered by To, From and StartTime>

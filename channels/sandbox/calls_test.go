@@ -254,3 +254,13 @@ func TestListCalls(t *testing.T) {
 		}
 	}
 }
+
+// The API's words for a call are fewer than the callbacks'.
+func TestCallStatusInTheAPI(t *testing.T) {
+	w := newWorld(t)
+	for status, want := range map[string]string{"queued": "queued", "initiated": "queued", "ringing": "ringing", "completed": "completed"} {
+		if got := w.callResource(Message{Status: status})["status"]; got != want {
+			t.Errorf("%s is shown as %v", status, got)
+		}
+	}
+}

@@ -16,9 +16,15 @@ func (s *Sandbox) Handler() http.Handler {
 	mux.HandleFunc("POST "+account+"Calls.json", s.twilio(s.createCall))
 	mux.HandleFunc("GET "+account+"Calls.json", s.twilio(s.listCalls))
 	mux.HandleFunc("POST /v3/mail/send", s.sendMail)
+	mux.HandleFunc("POST /v1/Consents/Bulk", s.twilioAccount(s.setConsents))
+	mux.HandleFunc("GET /v3/asm/groups/{group}", s.sendGrid(s.showGroup))
+	mux.HandleFunc("GET /v3/asm/groups/{group}/suppressions", s.sendGrid(s.listGroup))
+	mux.HandleFunc("POST /v3/asm/groups/{group}/suppressions", s.sendGrid(s.addToGroup))
+	mux.HandleFunc("DELETE /v3/asm/groups/{group}/suppressions/{email}", s.sendGrid(s.removeFromGroup))
 
 	mux.HandleFunc("GET /{$}", s.showPage)
 	mux.HandleFunc("GET /mail/{id}", s.showMail)
+	mux.HandleFunc("GET /mail/{id}/file/{n}", s.showFile)
 	mux.HandleFunc("GET /version", s.showVersion)
 	mux.HandleFunc("GET /style.css", asset("web/style.css"))
 	mux.HandleFunc("GET /live.js", asset("web/live.js"))
@@ -36,6 +42,7 @@ func (s *Sandbox) Handler() http.Handler {
 		"POST /oneclick": s.doOneClick,
 		"POST /clock":    s.doClock,
 		"POST /outage":   s.doOutage,
+		"POST /optout":   s.doOptOut,
 	} {
 		mux.Handle(path, own.Handler(pageAction(action)))
 	}

@@ -42,6 +42,7 @@ func (q *mailRequest) check() []mailError {
 		errs = append(errs, fault("categories", "message.categories", "There is a limit of %d categories per mail.", maxCategories))
 	}
 	errs = append(errs, q.checkContent()...)
+	errs = append(errs, q.checkFiles()...)
 	errs = append(errs, checkHeaders("headers", q.Headers)...)
 	return append(errs, q.checkPeople()...)
 }

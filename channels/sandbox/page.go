@@ -97,6 +97,8 @@ type view struct {
 	OptOutLine  string
 	PhoneFails  []Failure
 	MailFails   []Failure
+	OptOuts     []shownOptOut
+	ASMGroup    int
 }
 
 func (s *Sandbox) showPage(w http.ResponseWriter, r *http.Request) {
@@ -126,6 +128,7 @@ func (s *Sandbox) view(query string) view {
 	}
 	v.Senders = s.senders()
 	v.PhoneFails, v.MailFails = PhoneFailures(), MailFailures()
+	v.OptOuts, v.ASMGroup = s.shownOptOuts(), s.opt.ASMGroup
 	v.Phones, v.Mailboxes = boxes(s.Messages(), query)
 	v.OptOutLine = s.opt.OptOutLine
 	s.mu.Lock()

@@ -51,6 +51,7 @@ type Options struct {
 	Webhooks              Webhooks
 	OptOutLine            string            // the toll-free number that people call to opt out, for the page
 	Programs              map[string]string // our own numbers (E.164) → program name; empty: every sender is taken
+	ASMGroup              int               // the one unsubscribe group that SendGrid has; 0: none
 	Clock                 *Clock            // lets the page move the time; nil: it cannot be moved
 	Now                   func() time.Time  // used without Clock; nil: the host's clock
 	Rand                  io.Reader         // seeds ids and the signing key; nil: crypto/rand
@@ -69,14 +70,16 @@ type Message struct {
 	HTML       string // email only
 	Headers    map[string]string
 	Args       map[string]string // SendGrid's custom_args
-	Status     string            // in the provider's own words
-	ErrorCode  int               // Twilio's, 0: none
-	Callback   string            // the StatusCallback URL
-	OneClick   string            // what the last one-click unsubscribe was answered
+	Files      []channels.Attachment
+	Status     string // in the provider's own words
+	ErrorCode  int    // Twilio's, 0: none
+	Callback   string // the StatusCallback URL
+	OneClick   string // what the last one-click unsubscribe was answered
 	Created    time.Time
 	Updated    time.Time
 	Sent       time.Time // zero until it left; of a call, until it was answered
 	Validity   time.Duration
+	suppressed bool      // SendGrid drops it: the person stands on its list
 	AnsweredBy string    // calls: who took it, where that was asked for
 	Pressed    string    // calls: the keys
 	Ended      time.Time // calls: zero while it is up
@@ -98,6 +101,9 @@ type Sandbox struct {
 	pace     atomic.Int64 // how long a second of a call takes
 	lost     atomic.Int64 // webhooks that found no taker
 
+	optOutCalls atomic.Int64
+	groupGone   atomic.Bool
+
 	mu      sync.Mutex
 	list    []*Message // oldest first, at most keep
 	away    []*Message // what was turned away, oldest first, at most keep
@@ -105,6 +111,7 @@ type Sandbox struct {
 	phones  map[string]Phone
 	changes uint64 // moves with every visible change
 	cut     bool   // unreachable
+	optOuts map[optOut]bool
 }
 
 // New starts a pretend carrier; Close ends it. It panics only when the host has
@@ -128,6 +135,7 @@ func New(o Options) *Sandbox {
 		replies:  make(chan func(), replyBacklog),
 		receipts: make(chan func(), receiptBacklog),
 		byID:     map[string]*Message{},
+		optOuts:  map[optOut]bool{},
 		phones:   map[string]Phone{},
 	}
 	s.SetPace(time.Second)

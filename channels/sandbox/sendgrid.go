@@ -20,7 +20,7 @@ type mailRequest struct {
 	ReplyToList      []mailbox         `json:"reply_to_list"`
 	Subject          string            `json:"subject"`
 	Content          []content         `json:"content"`
-	Attachments      []json.RawMessage `json:"attachments"`
+	Attachments      []attachment      `json:"attachments"`
 	TemplateID       string            `json:"template_id"`
 	Headers          map[string]string `json:"headers"`
 	Categories       []string          `json:"categories"`
@@ -188,6 +188,9 @@ func (s *Sandbox) newMails(q *mailRequest, id string) []*Message {
 				Status:  "accepted",
 				Created: now,
 				Updated: now,
+				Files:   q.files(),
+
+				suppressed: s.suppressed(q, to.Email),
 			}
 			for _, c := range q.Content {
 				switch c.Type {
@@ -226,7 +229,7 @@ func merged(base, over map[string]string) map[string]string {
 func (s *Sandbox) progressMails(mails []*Message) {
 	var first, second, third []map[string]any
 	for _, m := range mails {
-		f := mailFailure(s.read(m).To)
+		f := mailFailureOf(s.read(m))
 		if f.event == "dropped" {
 			first = append(first, s.event(m, "dropped", f))
 			continue
@@ -235,7 +238,7 @@ func (s *Sandbox) progressMails(mails []*Message) {
 	}
 	s.callSendGrid(first)
 	for _, m := range mails {
-		switch f := mailFailure(s.read(m).To); {
+		switch f := mailFailureOf(s.read(m)); {
 		case f.event == "dropped":
 		case f.manner == perish:
 			second = append(second, s.event(m, f.event, f))

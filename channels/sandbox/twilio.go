@@ -29,7 +29,7 @@ const (
 
 var (
 	e164           = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	messageService = regexp.MustCompile(`^MG[0-9a-zA-Z]{32}$`)
+	messageService = regexp.MustCompile(`^MG[0-9a-fA-F]{32}$`)
 )
 
 // problem is an error answer of Twilio's.
@@ -102,10 +102,7 @@ func (s *Sandbox) createMessage(w http.ResponseWriter, r *http.Request) {
 // carry takes a checked text or call, answers as its address says, and starts
 // what follows in the background.
 func (s *Sandbox) carry(w http.ResponseWriter, r *http.Request, m *Message, show func(*Message) any, progress func(*Message, Failure)) {
-	f := phoneFailure(m.To)
-	if m.Channel == channels.Voice && f.calls {
-		f = Failure{}
-	}
+	f := s.textFailureOf(m)
 	switch f.manner {
 	case refuse:
 		s.turnAway(m)

@@ -15,11 +15,16 @@ import (
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
-// post makes one HTTP request, never twice. The answer is read whole, so that no
-// connection stays behind. Nothing names the request an idempotent one, which
-// would make Go's transport send it again by itself.
+// post hands a mail over.
 func (a *Adapter) post(ctx context.Context, body []byte) (*rest.Response, *channels.SendError) {
-	req, err := rest.BuildRequestObject(rest.Request{Method: rest.Post, BaseURL: a.endpoint, Body: body, Headers: map[string]string{
+	return a.call(ctx, rest.Post, "/v3/mail/send", body, maxAnswer)
+}
+
+// call makes one HTTP request, never twice. The answer is read whole, up to a limit in
+// bytes, so that no connection stays behind. Nothing names the request an idempotent
+// one, which would make Go's transport send it again by itself.
+func (a *Adapter) call(ctx context.Context, method rest.Method, path string, body []byte, limit int64) (*rest.Response, *channels.SendError) {
+	req, err := rest.BuildRequestObject(rest.Request{Method: method, BaseURL: a.base + path, Body: body, Headers: map[string]string{
 		"Authorization": "Bearer " + a.key,
 		"Accept":        "application/json",
 		"User-Agent":    "heed sendgrid-rest/" + rest.Version,
@@ -34,7 +39,7 @@ func (a *Adapter) post(ctx context.Context, body []byte) (*rest.Response, *chann
 	if err != nil {
 		return nil, way.Failed(err)
 	}
-	res.Body = limited{io.LimitReader(res.Body, maxAnswer), res.Body}
+	res.Body = limited{io.LimitReader(res.Body, limit), res.Body}
 	// The status and the headers are there. What is missing of the body is what the
 	// status says by itself.
 	answer, _ := rest.BuildResponse(res)

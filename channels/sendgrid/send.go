@@ -2,6 +2,7 @@ package sendgrid
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -63,6 +64,9 @@ func (a *Adapter) letter(m channels.Outgoing) (*mail.SGMailV3, *channels.SendErr
 	case !oneLine(m.Subject):
 		return nil, &channels.SendError{Kind: channels.TryNever, Err: errors.New("the subject has more than one line")}
 	}
+	if err := channels.CheckAttachments(m); err != nil {
+		return nil, &channels.SendError{Kind: channels.TryNever, Err: err}
+	}
 	to := mail.NewPersonalization()
 	to.AddTos(mail.NewEmail("", m.To))
 	to.SetCustomArg(attemptArg, strconv.FormatInt(m.Attempt, 10))
@@ -78,6 +82,10 @@ func (a *Adapter) letter(m channels.Outgoing) (*mail.SGMailV3, *channels.SendErr
 		if part.Value != "" {
 			letter.AddContent(part) // text/plain must stand first
 		}
+	}
+	for _, file := range m.Attachments {
+		letter.AddAttachment(mail.NewAttachment().SetFilename(file.Name).SetType(file.Type).SetDisposition("attachment").
+			SetContent(base64.StdEncoding.EncodeToString(file.Content)))
 	}
 	if m.Bulk && a.group > 0 {
 		letter.SetASM(mail.NewASM().SetGroupID(a.group))

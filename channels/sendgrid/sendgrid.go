@@ -48,7 +48,7 @@ type Options struct {
 // safe for concurrent use. Without a key it sends nothing.
 type Adapter struct {
 	key      string
-	endpoint string
+	base     string
 	public   *ecdsa.PublicKey // nil: no event is believed
 	group    int
 	from     map[channels.Program]string
@@ -60,6 +60,8 @@ type Adapter struct {
 var (
 	_ channels.Adapter       = (*Adapter)(nil)
 	_ channels.WebhookReader = (*Adapter)(nil)
+	_ channels.OptOutKeeper  = (*Adapter)(nil)
+	_ channels.OptOutReader  = (*Adapter)(nil)
 )
 
 // New makes an adapter. It makes no call; errors are about the options.
@@ -94,7 +96,7 @@ func New(o Options) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.endpoint = base + "/v3/mail/send"
+	a.base = base
 	a.public, err = readKey(o.WebhookPublicKey)
 	return a, err
 }

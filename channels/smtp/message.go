@@ -35,7 +35,10 @@ func (a *Adapter) envelop(m channels.Outgoing) (envelope, *channels.SendError) {
 	case !oneLine(m.Subject):
 		return e, sendError(channels.TryNever, "the subject has more than one line")
 	}
-	e.id = fmt.Sprintf("heed.%d@%s", m.Attempt, e.domain())
+	if err := channels.CheckAttachments(m); err != nil {
+		return e, sendError(channels.TryNever, "%w", err)
+	}
+	e.id = a.marks.id(m.Attempt, e.domain())
 	letter := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	letter.FromMailAddress(&netmail.Address{Name: a.fromName, Address: e.from})
 	letter.ToMailAddress(&netmail.Address{Address: e.to})
@@ -52,6 +55,11 @@ func (a *Adapter) envelop(m channels.Outgoing) (envelope, *channels.SendError) {
 	letter.SetBodyString(mail.TypeTextPlain, m.Text)
 	if m.HTML != "" {
 		letter.AddAlternativeString(mail.TypeTextHTML, m.HTML)
+	}
+	for _, file := range m.Attachments {
+		if err := letter.AttachReader(file.Name, bytes.NewReader(file.Content), mail.WithFileContentType(mail.ContentType(file.Type))); err != nil {
+			return e, sendError(channels.TryNever, "an attachment could not be written")
+		}
 	}
 	var body bytes.Buffer
 	if _, err := letter.WriteTo(&body); err != nil {

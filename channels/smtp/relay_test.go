@@ -41,6 +41,7 @@ type relay struct {
 	// Set before the first call.
 	implicit   bool   // TLS from the first byte
 	noTLS      bool   // offers no STARTTLS
+	dsn        bool   // offers DSN
 	mechanisms string // what AUTH offers, "" for no AUTH
 	// answer changes what is said to a command: another reply, or none and an
 	// ending. Its argument is the verb ("" is the greeting, "." the end of a
@@ -238,6 +239,9 @@ func (s *session) command(verb, rest string) bool {
 		if s.relay.mechanisms != "" {
 			reply += "250-AUTH " + s.relay.mechanisms + "\r\n"
 		}
+		if s.relay.dsn {
+			reply += "250-DSN\r\n"
+		}
 		return s.say(verb, reply+"250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES")
 	case "STARTTLS":
 		if s.refused(verb) {
@@ -323,6 +327,13 @@ type fatal interface {
 // read takes a mail apart: its header, its plain text and its HTML.
 func (m taken) read(t fatal) (mail.Header, string, string) {
 	t.Helper()
+	header, texts, _ := m.apart(t)
+	return header, texts["text/plain"], texts["text/html"]
+}
+
+// apart gives the header, the texts by their type, and the files.
+func (m taken) apart(t fatal) (mail.Header, map[string]string, []channels.Attachment) {
+	t.Helper()
 	parsed, err := mail.ReadMessage(strings.NewReader(m.raw))
 	if err != nil {
 		t.Fatal(err)
@@ -331,30 +342,53 @@ func (m taken) read(t fatal) (mail.Header, string, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts := map[string]string{}
+	w := &walk{t: t, texts: map[string]string{}}
 	if !strings.HasPrefix(kind, "multipart/") {
 		// The last line has an end, whether the text has one or not.
-		texts[kind] = strings.TrimSuffix(reading(t, quotedprintable.NewReader(parsed.Body)), "\n")
+		w.texts[kind] = strings.TrimSuffix(reading(t, quotedprintable.NewReader(parsed.Body)), "\n")
 	} else {
-		for parts := multipart.NewReader(parsed.Body, params["boundary"]); ; {
-			part, err := parts.NextPart()
-			if err == io.EOF {
-				break
-			}
+		w.parts(multipart.NewReader(parsed.Body, params["boundary"]))
+	}
+	return parsed.Header, w.texts, w.files
+}
+
+// walk goes through the parts of a mail.
+type walk struct {
+	t     fatal
+	texts map[string]string
+	files []channels.Attachment
+}
+
+func (w *walk) parts(list *multipart.Reader) {
+	for {
+		part, err := list.NextPart()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		kind, params, err := mime.ParseMediaType(part.Header.Get("Content-Type"))
+		switch {
+		case err != nil:
+			w.t.Fatalf("a part is %s %v, %v", kind, params, err)
+		case strings.HasPrefix(kind, "multipart/"):
+			w.parts(multipart.NewReader(part, params["boundary"]))
+		case part.FileName() != "":
+			content, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, part))
 			if err != nil {
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
-			kind, params, err := mime.ParseMediaType(part.Header.Get("Content-Type"))
-			if err != nil || !strings.EqualFold(params["charset"], "utf-8") {
-				t.Fatalf("a part is %s %v, %v", kind, params, err)
+			w.files = append(w.files, channels.Attachment{Name: part.FileName(), Type: kind, Content: content})
+		case !strings.EqualFold(params["charset"], "utf-8"):
+			w.t.Fatalf("a part is %s %v", kind, params)
+		default:
+			if kind == "text/plain" && len(w.texts) > 0 {
+				w.t.Error("the plain text does not stand first") // RFC 2046 section 5.1.4
 			}
-			if kind == "text/plain" && len(texts) > 0 {
-				t.Error("the plain text does not stand first") // RFC 2046 section 5.1.4
-			}
-			texts[kind] = reading(t, part)
+			w.texts[kind] = reading(w.t, part)
 		}
 	}
-	return parsed.Header, texts["text/plain"], texts["text/html"]
 }
 
 // reading gives a decoded part, with our line ends.

@@ -108,10 +108,17 @@ func (a *Adapter) login(client *smtp.Client) (step, error) {
 
 // hand gives the message over. RFC 5321 section 3.3.
 func hand(client *smtp.Client, e envelope) (step, error) {
+	to := "<" + e.to + ">"
+	if offered, _ := client.Extension("DSN"); offered {
+		// A bounce shall name the address as we wrote it, wherever it was forwarded to, and
+		// bring back nothing of the text: RFC 3461 sections 4.1 to 4.3.
+		client.SetDSNMailReturnOption("HDRS")
+		to += " NOTIFY=FAILURE ORCPT=rfc822;" + toXtext(e.to)
+	}
 	if err := client.Mail("<" + e.from + ">"); err != nil {
 		return sender, err
 	}
-	if err := client.Rcpt("<" + e.to + ">"); err != nil {
+	if err := client.Rcpt(to); err != nil {
 		return recipient, err
 	}
 	body, err := client.Data()

@@ -79,10 +79,10 @@ func TestAdapter(t *testing.T) {
 			Calls: func() int { return r.heard("MAIL") },
 			Taken: func() (list []channelstest.Taken) {
 				for _, m := range r.taken() {
-					header, text, _ := m.read(t)
+					header, texts, files := m.apart(t)
 					id := strings.Trim(header.Get("Message-ID"), "<>")
 					attempt, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(id, "heed."), "@clinic.example"), 10, 64)
-					list = append(list, channelstest.Taken{ProviderID: id, To: strings.Trim(m.to, "<>"), Text: text, Attempt: attempt})
+					list = append(list, channelstest.Taken{ProviderID: id, To: strings.Trim(m.to, "<>"), Text: texts["text/plain"], Attempt: attempt, Attachments: files})
 				}
 				return list
 			},

@@ -6,8 +6,8 @@
 // to its last line it surely did not go out, after it nobody knows without the
 // relay's answer.
 //
-// A relay tells of a bounce only by a mail to the sender's mailbox, which nobody
-// reads here: a message that the relay took has no later news, and an outcome
+// A relay tells of a bounce by a mail to the sender's mailbox. Bounces reads it, from
+// a webhook or from that mailbox; what arrives well has no later news, and an outcome
 // that was lost stays unknown.
 package smtp
 
@@ -40,8 +40,11 @@ type Options struct {
 	Hello     string         // the name given in EHLO; "": the domain of the sender's mailbox
 	// From is the bare mailbox each program writes from.
 	From     map[channels.Program]string
-	FromName string           // stands beside the mailbox; may be empty
-	Now      func() time.Time // dates the messages; nil: the host's clock
+	FromName string // stands beside the mailbox; may be empty
+	// Secrets sign the Message-IDs, so that bounces are found and cannot be made up: the
+	// first signs. None: bounces say nothing.
+	Secrets [][]byte
+	Now     func() time.Time // dates the messages; nil: the host's clock
 }
 
 // Adapter sends mail through one relay, each message over a connection of its
@@ -54,6 +57,7 @@ type Adapter struct {
 	hello              string
 	from               map[channels.Program]string
 	fromName           string
+	marks              marks
 	now                func() time.Time
 	dial               func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -77,6 +81,10 @@ func New(o Options) (*Adapter, error) {
 		host: o.Host, address: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), implicit: o.Port == 465,
 		username: o.Username, password: o.Password, hello: o.Hello, from: maps.Clone(o.From), fromName: o.FromName, now: o.Now,
 		dial: (&net.Dialer{Timeout: dialTimeout}).DialContext,
+	}
+	var err error
+	if a.marks, err = newMarks(o.Secrets); err != nil {
+		return nil, err
 	}
 	if !o.Plaintext {
 		// TLS 1.2 is the least that NIST SP 800-52 revision 2 section 3.1 allows.

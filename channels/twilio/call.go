@@ -27,6 +27,7 @@ const maxAnswer = 8 << 20
 type call struct {
 	*Adapter
 	ctx context.Context
+	to  *url.URL // where it goes
 }
 
 var _ client.BaseClient = (*call)(nil)
@@ -34,7 +35,7 @@ var _ client.BaseClient = (*call)(nil)
 // api gives Twilio's API for one call. twilio-go lets TWILIO_EDGE and
 // TWILIO_REGION in the environment choose a host; request replaces it.
 func (a *Adapter) api(ctx context.Context) *openapi.ApiService {
-	return openapi.NewApiServiceWithClient(&call{Adapter: a, ctx: ctx})
+	return openapi.NewApiServiceWithClient(&call{Adapter: a, ctx: ctx, to: a.base})
 }
 
 // AccountSid gives the account that paths name.
@@ -77,13 +78,13 @@ func (c *call) SendRequest(method, rawURL string, data url.Values, _ map[string]
 	return res, nil
 }
 
-// request makes the HTTP request, led to the base URL.
+// request makes the HTTP request, led to where the call goes.
 func (c *call) request(way *wire.Watch, method, rawURL string, data url.Values) (*http.Request, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	u.Scheme, u.Host, u.Path = c.base.Scheme, c.base.Host, c.base.Path+u.Path
+	u.Scheme, u.Host, u.Path = c.to.Scheme, c.to.Host, c.to.Path+u.Path
 	var body io.Reader
 	if method == http.MethodPost {
 		body = strings.NewReader(data.Encode())

@@ -2,6 +2,7 @@ package twilio
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,9 @@ import (
 
 	"harmonize.care/heed/channels"
 )
+
+// sid gives the id of the nth text, in the form that Twilio's have.
+func sid(n int) string { return fmt.Sprintf("SM%032d", n) }
 
 // The pretend carrier knows what a person texted, and when.
 func TestDate(t *testing.T) {
@@ -26,9 +30,9 @@ func TestDate(t *testing.T) {
 		in     channels.Inbound
 		others bool
 	}{
-		"another text of a number it knows": {channels.Inbound{ID: "SM0", From: patient, To: careNumber, At: time.Now()}, true},
-		"a number it does not know":         {channels.Inbound{ID: "SM0", From: "+13035550144", To: careNumber, At: time.Now()}, false},
-		"to another number of ours":         {channels.Inbound{ID: "SM0", From: patient, To: shopNumber, At: time.Now()}, false},
+		"another text of a number it knows": {channels.Inbound{ID: sid(0), From: patient, To: careNumber, At: time.Now()}, true},
+		"a number it does not know":         {channels.Inbound{ID: sid(0), From: "+13035550144", To: careNumber, At: time.Now()}, false},
+		"to another number of ours":         {channels.Inbound{ID: sid(0), From: patient, To: shopNumber, At: time.Now()}, false},
 		"an id that leads elsewhere":        {channels.Inbound{ID: "../" + m.ID, From: "+13035550144", To: careNumber, At: time.Now()}, false},
 	} {
 		if d, err := a.Date(t.Context(), c.in); err != nil || d.Found || d.Others != c.others {
@@ -49,22 +53,22 @@ func TestDateFromTheList(t *testing.T) {
 			_ = json.NewEncoder(w).Encode(map[string]any{"messages": rows})
 		}
 	}
-	in := channels.Inbound{ID: "SM1", From: patient, To: careNumber, At: noon.Add(time.Minute)}
+	in := channels.Inbound{ID: sid(1), From: patient, To: careNumber, At: noon.Add(time.Minute)}
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		want   channels.Dated
 		fails  bool
 	}{
-		"listed":            {lists(row("SM1", "inbound", patient, careNumber, "", noon)), channels.Dated{Found: true, At: noon, Precision: time.Second}, false},
-		"only others":       {lists(row("SM2", "inbound", patient, careNumber, "", noon)), channels.Dated{Others: true}, false},
-		"ours, not theirs":  {lists(row("SM2", "outbound-api", patient, careNumber, "", noon)), channels.Dated{}, false},
-		"somebody else's":   {lists(row("SM2", "inbound", "+13035550199", careNumber, "", noon)), channels.Dated{}, false},
+		"listed":            {lists(row(sid(1), "inbound", patient, careNumber, "", noon)), channels.Dated{Found: true, At: noon, Precision: time.Second}, false},
+		"only others":       {lists(row(sid(2), "inbound", patient, careNumber, "", noon)), channels.Dated{Others: true}, false},
+		"ours, not theirs":  {lists(row(sid(2), "outbound-api", patient, careNumber, "", noon)), channels.Dated{}, false},
+		"somebody else's":   {lists(row(sid(2), "inbound", "+13035550199", careNumber, "", noon)), channels.Dated{}, false},
 		"nothing":           {lists(), channels.Dated{}, false},
 		"a fault":           {answering(500, ``), channels.Dated{}, true},
 		"too many":          {answering(429, `{"code": 20429}`), channels.Dated{}, true},
 		"not Twilio's page": {answering(404, `no`), channels.Dated{}, true},
-		"another message":   {answering(200, `{"sid": "SM9", "date_created": "Tue, 03 Mar 2026 12:00:00 +0000"}`), channels.Dated{}, true},
-		"no date":           {answering(200, `{"sid": "SM1"}`), channels.Dated{}, true},
+		"another message":   {answering(200, `{"sid": "`+sid(9)+`", "date_created": "Tue, 03 Mar 2026 12:00:00 +0000"}`), channels.Dated{}, true},
+		"no date":           {answering(200, `{"sid": "`+sid(1)+`"}`), channels.Dated{}, true},
 	} {
 		p := newProvider(t, c.answer)
 		got, err := newAdapter(t, p.options()).Date(t.Context(), in)

@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -28,6 +29,7 @@ func newProvider(t *testing.T, answer http.HandlerFunc) *provider {
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		form, _ := url.ParseQuery(string(body))
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		p.asked, p.forms = append(p.asked, r), append(p.forms, form)
 		answer(w, r)
 	}))

@@ -54,6 +54,7 @@ type Adapter struct {
 	token    string
 	previous string
 	base     *url.URL
+	accounts *url.URL // where consents are kept
 	callback *url.URL // nil: none
 	from     map[channels.Program]string
 	service  map[channels.Program]string
@@ -69,6 +70,7 @@ var (
 	_ channels.InboxReader   = (*Adapter)(nil)
 	_ channels.Dater         = (*Adapter)(nil)
 	_ channels.WebhookReader = (*Adapter)(nil)
+	_ channels.OptOutKeeper  = (*Adapter)(nil)
 	_ channels.Telephone     = (*Adapter)(nil)
 )
 
@@ -92,6 +94,10 @@ func New(o Options) (*Adapter, error) {
 	var err error
 	if a.base, err = readBase(o.BaseURL); err != nil {
 		return nil, err
+	}
+	a.accounts = a.base
+	if o.BaseURL == "" {
+		a.accounts = &url.URL{Scheme: "https", Host: "accounts.twilio.com"}
 	}
 	if a.callback, err = readHook("status callback", o.StatusCallback); err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 		Webhooks: sandbox.Webhooks{SMS: receiver.URL + "/webhooks/twilio/sms"},
 		Programs: map[string]string{careNumber: "care", shopNumber: "marketing", testService: "care"},
 	})
-	handler := http.StripPrefix("/sandbox", w.Handler())
+	handler := http.StripPrefix("/sandbox", described(t).Answers(t, w.Handler()))
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			w.posts.Add(1)
@@ -79,8 +79,15 @@ func (w *world) unplug() {
 
 func (w *world) adapter(t *testing.T) *Adapter { return newAdapter(t, w.opt) }
 
+// newAdapter makes an adapter whose every request is held to Twilio's description,
+// whatever its test is about.
 func newAdapter(t *testing.T, o Options) *Adapter {
 	t.Helper()
+	var below http.RoundTripper
+	if o.HTTP != nil {
+		below = o.HTTP.Transport
+	}
+	o.HTTP = &http.Client{Transport: described(t).Transport(t, o.BaseURL, below)}
 	a, err := New(o)
 	if err != nil {
 		t.Fatal(err)

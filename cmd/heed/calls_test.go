@@ -367,7 +367,17 @@ func TestStopWaitsForTheWords(t *testing.T) {
 	if len(acked) > 0 {
 		t.Error("acknowledged before the words were handed over")
 	}
+	id, err := h.server.db.PatientID(t.Context(), "p1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := h.server.db.Calling(t.Context(), []int64{id}); n == 0 || err != nil {
+		t.Errorf("another replica would acknowledge a stop now: %d, %v", n, err)
+	}
 	done()
+	if n, err := h.server.db.Calling(t.Context(), []int64{id}); n != 0 || err != nil {
+		t.Errorf("an acknowledgement still waits: %d, %v", n, err)
+	}
 	if status := <-acked; status/100 != 2 {
 		t.Errorf("%d", status)
 	}

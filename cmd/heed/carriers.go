@@ -18,6 +18,8 @@ import (
 type carriers struct {
 	twilio   *twilio.Adapter
 	sendgrid *sendgrid.Adapter
+	bounces  *smtp.Bounces
+	mailbox  *smtp.Mailbox // nil: bounces are not read from a mailbox
 	ways     map[dispatch.WayOf]dispatch.Way
 	senders  map[channels.Program]string // the number a program's texts come from; "" with a messaging service
 }
@@ -25,7 +27,7 @@ type carriers struct {
 // sandboxPath is where the pretend carrier answers, behind our own address.
 const sandboxPath = "/sandbox"
 
-func openCarriers(cfg *config.Config, base string) (carriers, error) {
+func openCarriers(cfg *config.Config, secret []byte, base string) (carriers, error) {
 	c := carriers{ways: map[dispatch.WayOf]dispatch.Way{}, senders: map[channels.Program]string{}}
 	client := &http.Client{Transport: transport()}
 	numbers, services, mailboxes := map[channels.Program]string{}, map[channels.Program]string{}, map[channels.Program]string{}
@@ -57,11 +59,15 @@ func openCarriers(cfg *config.Config, base string) (carriers, error) {
 	}); err != nil {
 		return c, err
 	}
-	mail := cfg.Providers.SMTP
+	mail, secrets := cfg.Providers.SMTP, append([][]byte{secret}, previous(cfg)...)
+	if err := c.openBounces(mail.Bounces, secrets); err != nil {
+		return c, err
+	}
 	var relay *smtp.Adapter
 	if mail.Host != "" {
 		if relay, err = smtp.New(smtp.Options{
 			Host: mail.Host, Port: mail.Port, Username: mail.Username, Password: mail.Password, Plaintext: mail.Plaintext, From: mailboxes, FromName: cfg.Practice.DiscreetName,
+			Secrets: secrets,
 		}); err != nil {
 			return c, err
 		}
@@ -88,6 +94,17 @@ func openCarriers(cfg *config.Config, base string) (carriers, error) {
 		}
 	}
 	return c, nil
+}
+
+// openBounces sets up how bounces are heard.
+func (c *carriers) openBounces(b config.Bounces, secrets [][]byte) (err error) {
+	if c.bounces, err = smtp.NewBounces(secrets, b.Secret); err != nil || b.IMAP.Host == "" {
+		return err
+	}
+	c.mailbox, err = smtp.NewMailbox(smtp.MailboxOptions{
+		Host: b.IMAP.Host, Port: b.IMAP.Port, Username: b.IMAP.Username, Password: b.IMAP.Password, Name: b.IMAP.Mailbox,
+	})
+	return err
 }
 
 // agreement is what a provider's agreement covers: a business associate agreement

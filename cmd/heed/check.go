@@ -10,16 +10,15 @@ import (
 	"harmonize.care/heed/templates"
 )
 
-// checkSettings holds the settings against the policy, the texts and what they name,
-// and gives the policy in force. Everything that is wrong is told at once, at the start
-// and by `heed config` alike.
+// checkSettings holds the settings against the policy and what they name, and gives the
+// policy in force. Everything that is wrong is told at once.
 func checkSettings(cfg *config.Config) (*policy.Policy, error) {
 	p, err := loadPolicy(cfg.Policy.File)
 	errs := []error{err}
 	if err == nil {
-		errs = append(errs, cfg.CheckPrograms(programsOf(p)), checkTexts(cfg, p))
+		errs = append(errs, cfg.CheckPrograms(programsOf(p)))
 	}
-	if _, err := openCarriers(cfg, ""); err != nil {
+	if _, err := openCarriers(cfg, nil, ""); err != nil {
 		errs = append(errs, err)
 	}
 	if cert := cfg.HTTP.TLS; cert.Cert != "" {
@@ -28,6 +27,16 @@ func checkSettings(cfg *config.Config) (*policy.Policy, error) {
 		}
 	}
 	return p, errors.Join(errs...)
+}
+
+// checkStart is checkSettings for what sends, and for `heed config`: the texts too. It
+// takes most of a second, which a command that only reads need not spend.
+func checkStart(cfg *config.Config) error {
+	p, err := checkSettings(cfg)
+	if p != nil {
+		err = errors.Join(err, checkTexts(cfg, p))
+	}
+	return err
 }
 
 // checkTexts holds every text, with the practice's own names in it, against the

@@ -55,7 +55,7 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(
 		serveCommand(c), demoCommand(c), sendCommand(c), decideCommand(c), patientCommand(c), importCommand(c), tasksCommand(c),
 		templatesCommand(c), policyCommand(c), auditCommand(c), keysCommand(c), migrateCommand(c), backupCommand(c), configCommand(c), versionCommand(c),
-		webhooksCommand(c),
+		webhooksCommand(c), mirrorCommand(c),
 	)
 	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return c.checkCall(cmd, args) }
 	root.Args, root.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -82,7 +82,7 @@ func checkArgs(cmd *cobra.Command) {
 }
 
 // freeFlags are those in which people write freely.
-var freeFlags = []string{"var", "outcome", "override", "set"}
+var freeFlags = []string{"var", "outcome", "note", "override", "set"}
 
 // checkCall looks at a call as a whole before anything is done.
 func (c *command) checkCall(cmd *cobra.Command, args []string) error {
@@ -106,9 +106,19 @@ func (c *command) checkCall(cmd *cobra.Command, args []string) error {
 	return bad
 }
 
-// config reads the settings and checks them as a whole, the policy and the texts among
-// them: every command takes and refuses what serve does, and tells all of it at once.
+// config reads the settings and checks them as a whole, the policy among them, and tells
+// everything that is wrong at once.
 func (c *command) config() (*config.Config, error) {
+	return c.configThat(func(cfg *config.Config) error {
+		_, err := checkSettings(cfg)
+		return err
+	})
+}
+
+// startConfig is config for what sends, and for `heed config`: the texts are checked too.
+func (c *command) startConfig() (*config.Config, error) { return c.configThat(checkStart) }
+
+func (c *command) configThat(check func(*config.Config) error) (*config.Config, error) {
 	settings := map[string]string{}
 	for _, s := range c.settings {
 		key, value, ok := strings.Cut(s, "=")
@@ -125,7 +135,7 @@ func (c *command) config() (*config.Config, error) {
 		_, wrong := loadPolicy(cfg.Policy.File) // the rest would only follow from what is wrong already
 		return nil, errors.Join(err, wrong)
 	}
-	if _, err := checkSettings(cfg); err != nil {
+	if err := check(cfg); err != nil {
 		return nil, err
 	}
 	return cfg, nil

@@ -252,6 +252,7 @@ func TestForgedAndReplayedWebhooks(t *testing.T) {
 	for path, body := range map[string]string{
 		"/webhooks/twilio/sms":      "MessageSid=SM1&From=%2B13035550151&To=%2B18885550101&Body=STOP",
 		"/webhooks/twilio/status":   "MessageSid=SM1&MessageStatus=delivered",
+		"/webhooks/smtp/bounces":    "Content-Type: multipart/report; report-type=delivery-status\r\n\r\n",
 		"/webhooks/sendgrid/events": `[{"event":"spamreport","email":"p1@patients.example","sg_event_id":"1"}]`,
 	} {
 		for _, signature := range []string{"", "AAAA", "not base64!"} {
@@ -300,7 +301,7 @@ func TestDescriptionNamesEveryContractCall(t *testing.T) {
 		"DELETE /v1/patients/{}/restrictions/{}", "POST /v1/patients/{}/authorizations", "DELETE /v1/patients/{}/authorizations/{}",
 		"GET /v1/patients/{}/ledger", "GET /v1/patients/{}/messages", "POST /v1/stops", "GET /v1/stops", "POST /v1/stops/lift", "POST /v1/decisions",
 		"POST /v1/messages", "GET /v1/messages", "GET /v1/messages/{}", "PATCH /v1/messages/{}", "DELETE /v1/messages/{}", "DELETE /v1/messages",
-		"GET /v1/tasks", "POST /v1/tasks/{}/done", "GET /v1/templates", "POST /v1/templates/{}/preview", "GET /v1/audit",
+		"GET /v1/tasks", "GET /v1/tasks/{}", "POST /v1/tasks/{}/done", "POST /v1/tasks/{}/assign", "DELETE /v1/tasks/{}/assign", "GET /v1/templates", "POST /v1/templates/{}/preview", "GET /v1/audit",
 		"GET /v1/webhooks", "POST /v1/webhooks",
 	} {
 		if !have[want] {

@@ -25,7 +25,7 @@ func demoCommand(c *command) *cobra.Command {
 		Use: "demo", Short: "Run the gateway with a pretend carrier and a sample practice", Args: cobra.NoArgs,
 		Long: "Run the gateway with a pretend carrier and a sample practice: nothing leaves this machine. The other commands,\nrun in the same folder, speak to the same database.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.config()
+			cfg, err := c.startConfig()
 			if err != nil {
 				return err
 			}

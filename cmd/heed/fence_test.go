@@ -193,7 +193,7 @@ func (f *fenceTest) replica(database, redisURL string) *replica {
 	r.intake = &intake.Service{Store: r.store, Cache: poisoned, Fence: r.fence, Policy: f.policy, Now: time.Now, NewID: f.ids.New, Wake: r.bell.Ring}
 	way := dispatch.Way{Adapter: f.wire, Agreement: policy.Clinical}
 	r.dispatcher = &dispatch.Dispatcher{
-		Store: r.store, Cache: poisoned, Fence: r.fence, Policy: f.policy, Templates: templates.Builtin(), Identity: templates.Identity{Name: "Cedar Practice", DiscreetName: "Your provider", Phone: "+18885550100", PostalAddress: "1 Main St"},
+		Store: r.store, Cache: poisoned, Fence: r.fence, Policy: f.policy, Templates: templates.Builtin, Identity: templates.Identity{Name: "Cedar Practice", DiscreetName: "Your provider", Phone: "+18885550100", PostalAddress: "1 Main St"},
 		Ways: map[dispatch.WayOf]dispatch.Way{{Program: channels.Care, Channel: channels.SMS}: way}, Links: links, Now: time.Now, NewID: f.ids.New,
 		Wake: r.bell.Ring, Ready: db.Hearing, Fault: func(err error) { f.Error(err) }, Lease: 5 * time.Second, LookupAfter: time.Second, UnknownAfter: 10 * time.Second,
 	}

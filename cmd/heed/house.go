@@ -18,10 +18,12 @@ import (
 	"harmonize.care/heed/channels/sandbox"
 	"harmonize.care/heed/config"
 	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/calendar"
 	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/gateway/intake"
 	"harmonize.care/heed/gateway/jobs"
 	"harmonize.care/heed/gateway/store"
+	"harmonize.care/heed/gateway/wording"
 	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/cache"
 	"harmonize.care/heed/preferences/link"
@@ -39,7 +41,8 @@ type house struct {
 	ids        *gateway.IDs
 	db         *store.DB
 	policy     *policy.Policy
-	templates  *templates.Set
+	templates  *templates.Set // the built-in ones
+	wording    *wording.Service
 	identity   templates.Identity
 	redis      *cache.Redis // nil: the in-process cache
 	stats      func() cache.Stats
@@ -48,6 +51,7 @@ type house struct {
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher
 	links      *link.Links
+	calendar   *calendar.Writer
 	bell       *jobs.Bell
 	happened   *jobs.Bell // something happened that others asked to be told of
 	carriers   carriers
@@ -83,7 +87,10 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 	if h.links, err = link.New(cfg.HTTP.PublicURL, secret, previous(cfg)...); err != nil {
 		return nil, err
 	}
-	if h.carriers, err = openCarriers(cfg, base); err != nil {
+	if h.calendar, err = calendar.New(secret); err != nil {
+		return nil, err
+	}
+	if h.carriers, err = openCarriers(cfg, secret, base); err != nil {
 		return nil, err
 	}
 	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New, Woken: h.happened.Ring}); err != nil {
@@ -107,6 +114,9 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		return err
 	}
 	h.identity = identityOf(h.cfg)
+	if err := h.openWording(ctx); err != nil {
+		return err
+	}
 	h.fence = &gateway.Fence{Store: h.db, Now: h.now, Lease: h.cfg.Sending.Lease, Pause: pause}
 	h.intake = &intake.Service{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
@@ -114,8 +124,8 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
 	}
 	h.dispatcher = &dispatch.Dispatcher{
-		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.templates, Identity: h.identity,
-		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Zones: preferences.ZonesFingerprint(),
+		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity,
+		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Calendar: h.calendar, Zones: preferences.ZonesFingerprint(),
 		Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring, Ready: ready,
 		Fault: func(err error) {
 			h.log.Error("what became of a call could not be kept; the sweep will find it", "error", err)
@@ -124,6 +134,16 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		ConfirmAfter: h.cfg.Sending.ConfirmAfter,
 	}
 	return nil
+}
+
+// openWording puts the practice's own texts in force.
+func (h *house) openWording(ctx context.Context) error {
+	h.wording = &wording.Service{
+		Store: h.db, Builtin: h.templates, Policy: h.policy, Identity: h.identity, Now: h.now,
+		Fault: func(err error) { h.log.Error("the practice's own texts", "error", err) },
+	}
+	_, err := h.wording.Reload(ctx)
+	return err
 }
 
 func (h *house) openCache(secret []byte) error {

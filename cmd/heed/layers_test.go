@@ -21,13 +21,13 @@ var rows = [][]string{
 	{"preferences"},
 	{"preferences/policy", "preferences/link", "templates"},
 	{"gateway"},
-	{"gateway/intake", "gateway/dispatch", "gateway/campaign", "gateway/auth"},
+	{"gateway/intake", "gateway/dispatch", "gateway/campaign", "gateway/auth", "gateway/wording"},
 	{"channels/wire"}, // from here on: input and output
 	{
 		"channels/twilio", "channels/sendgrid", "channels/smtp", "channels/sandbox", "channels/phone",
 		"preferences/cache", "preferences/pages",
-		"gateway/store", "gateway/jobs", "gateway/webhook", "gateway/api", "gateway/imports", "gateway/fhir", "gateway/events",
-		"gateway/seal", "gateway/console", "gateway/observe", "config",
+		"gateway/store", "gateway/jobs", "gateway/webhook", "gateway/api", "gateway/imports", "gateway/fhir", "gateway/events", "gateway/mirrors",
+		"gateway/seal", "gateway/calendar", "gateway/console", "gateway/observe", "config",
 	},
 	{"channels/channelstest", "gateway/storetest"},
 	{"cmd/heed"},

@@ -15,6 +15,8 @@ import (
 	"harmonize.care/heed/config"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/api"
+	"harmonize.care/heed/gateway/wording"
+	"harmonize.care/heed/templates"
 )
 
 // What a command ends with.
@@ -28,6 +30,11 @@ const (
 // errRefused ends a command with 3: what was asked for is against a rule. It has
 // been told already.
 var errRefused = errors.New("refused by a rule")
+
+// ruleError ends a command with 3 too, and is told like any other error.
+type ruleError struct{ error }
+
+func (r ruleError) Unwrap() error { return r.error }
 
 // usageError is a mistake in the command's own words.
 type usageError struct{ error }
@@ -50,11 +57,14 @@ func (c *command) run(ctx context.Context, args []string) int {
 	c.asJSON = c.asJSON || slices.Contains(args, "--json")
 	code := failed
 	var wrong usageError
+	var rule ruleError
 	switch {
 	case err == nil:
 		return done
 	case errors.Is(err, errRefused):
 		return refused
+	case errors.As(err, &rule):
+		code = refused
 	case errors.As(err, &wrong):
 		code = usage
 	}
@@ -79,12 +89,25 @@ type cliProblem struct {
 
 func problemOf(err error, code int) cliProblem {
 	p := cliProblem{Type: "about:blank", Title: "Failed", Code: "failed", Detail: err.Error()}
-	if code == usage {
+	switch code {
+	case usage:
 		p.Title, p.Code = "Mistake in the call", "usage"
+	case refused:
+		p.Title, p.Code = "Refused by a rule", "refused"
 	}
 	var wrong gateway.Invalid
 	var settings config.Mistakes
+	var found templates.Findings
 	switch {
+	case errors.As(err, &found):
+		p.Code = "template_refused"
+		for _, f := range found {
+			p.Errors = append(p.Errors, api.Field{Location: f.Where, Message: string(f.Rule) + ": " + f.Problem})
+		}
+	case errors.Is(err, wording.ErrSamePerson):
+		p.Code = "same_person"
+	case errors.Is(err, wording.ErrOlder):
+		p.Code = "superseded"
 	case errors.As(err, &wrong):
 		for _, m := range wrong {
 			p.Errors = append(p.Errors, api.Field{Location: m.Field, Message: m.Problem})

@@ -241,7 +241,7 @@ func configCommand(c *command) *cobra.Command {
 	return &cobra.Command{
 		Use: "config", Short: "Print the settings in force, secrets masked", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := c.config()
+			cfg, err := c.startConfig()
 			if err != nil {
 				return err
 			}

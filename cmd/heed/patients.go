@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -190,91 +188,4 @@ func (c *command) showMessages(ctx context.Context, h *house, id int64) error {
 			fmt.Fprintln(w, "Nothing was sent or held back.")
 		}
 	})
-}
-
-func tasksCommand(c *command) *cobra.Command {
-	cmd := &cobra.Command{Use: "tasks", Short: "The staff's worklist"}
-	var done bool
-	var kind string
-	list := &cobra.Command{
-		Use: "list", Short: "Tasks that wait for a person: a crisis first, then what is due first", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			kind, err := gateway.ParseTaskKind(kind)
-			if err != nil {
-				return usageError{fmt.Errorf("--%w", err)}
-			}
-			return c.inHouse(cmd.Context(), func(h *house) error {
-				return c.listTasks(cmd.Context(), h, gateway.TaskFilter{Done: done, Kind: kind, Limit: 500})
-			})
-		},
-	}
-	list.Flags().BoolVar(&done, "done", false, "those that are done")
-	list.Flags().StringVar(&kind, "kind", "", "of one kind")
-	var outcome string
-	close := &cobra.Command{
-		Use: "done ID", Short: "Close a task, saying what came of it", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseInt(args[0], 10, 64)
-			if err != nil || outcome == "" {
-				return usageError{errors.New("give the task's id, and --outcome with what came of it")}
-			}
-			return c.inHouse(cmd.Context(), func(h *house) error {
-				_, err := h.db.Commit(cmd.Context(), gateway.Change{
-					At: h.now(), Actor: actor(), Done: []gateway.TaskDone{{ID: id, Outcome: outcome}},
-					Audit: []gateway.Audit{{Verb: "task.done", Object: "task:" + args[0]}},
-				})
-				if errors.Is(err, gateway.ErrStale) {
-					return errors.New("no open task has this id; `heed tasks list --done` shows what is done")
-				}
-				return c.did(err, "done", "Done.")
-			})
-		},
-	}
-	close.Flags().StringVar(&outcome, "outcome", "", "what came of it (required)")
-	_ = close.MarkFlagRequired("outcome") // it fails only for a flag that is not there
-	cmd.AddCommand(list, close)
-	return cmd
-}
-
-func (c *command) listTasks(ctx context.Context, h *house, f gateway.TaskFilter) error {
-	list, err := h.view().Tasks(ctx, f)
-	if err != nil {
-		return err
-	}
-	if err := h.saw(ctx, "tasks.read", "tasks"); err != nil {
-		return err
-	}
-	return c.answer(list, func(w io.Writer) {
-		for _, t := range list {
-			writeTask(w, t)
-		}
-		switch {
-		case len(list) == 0 && f.Done:
-			fmt.Fprintln(w, "Nothing is done yet.")
-		case len(list) == 0:
-			fmt.Fprintln(w, "Nothing waits.")
-		}
-	})
-}
-
-func writeTask(w io.Writer, t api.TaskOut) {
-	fmt.Fprintf(w, "%s  %s  due %s", t.ID, t.Kind, t.DueAt.Local().Format(time.RFC1123))
-	if t.Overdue {
-		fmt.Fprint(w, "  OVERDUE")
-	}
-	for _, part := range []struct{ name, value string }{{"patient", t.Patient}, {"call", t.Number}, {"message", t.Message}} {
-		if part.value != "" {
-			fmt.Fprintf(w, "  %s %s", part.name, part.value)
-		}
-	}
-	fmt.Fprintf(w, "\n  %s\n", t.Title)
-	for _, reason := range t.Reasons {
-		fmt.Fprintf(w, "  - %s\n", reason)
-	}
-	if t.Quote != "" {
-		fmt.Fprintf(w, "  they wrote: %q\n", t.Quote)
-	}
-	if t.DoneAt != nil {
-		fmt.Fprintf(w, "  done %s: %q\n", t.DoneAt.Local().Format(time.RFC1123), t.Outcome)
-	}
 }

@@ -144,7 +144,7 @@ func (w *world) replica(s gateway.Store, sms channels.Adapter, now func() time.T
 	}
 	in := &intake.Service{Store: s, Cache: w.cache, Fence: f, Policy: p, Now: now, NewID: w.ids.New, Wake: func() {}}
 	return &dispatch.Dispatcher{
-		Store: s, Cache: w.cache, Fence: f, Policy: p, Templates: templates.Builtin(),
+		Store: s, Cache: w.cache, Fence: f, Policy: p, Templates: templates.Builtin,
 		Identity: templates.Identity{Name: "Cedar Practice", DiscreetName: "Your provider", Phone: "+18885550100", PostalAddress: "1 Main St"},
 		Ways:     ways, Links: links, Now: now, NewID: w.ids.New, Wake: func() {}, Ready: func() error { return nil },
 		Fault: func(err error) { w.Log("fault:", err) }, Lease: 5 * time.Second, LookupAfter: 10 * time.Second, UnknownAfter: 10 * time.Minute, ConfirmAfter: 24 * time.Hour,

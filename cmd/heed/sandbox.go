@@ -28,7 +28,7 @@ func (s *server) openSandbox() *sandbox.Sandbox {
 	hooks := s.cfg.HTTP.PublicURL + "/webhooks"
 	return sandbox.New(sandbox.Options{
 		AccountSID: s.cfg.Providers.Twilio.AccountSID, AuthToken: s.cfg.Providers.Twilio.AuthToken, SendGridKey: s.cfg.Providers.SendGrid.APIKey,
-		SendGridSigning: s.signing, Programs: programs, Clock: s.clock, OptOutLine: s.cfg.Practice.OptOutPhone,
+		SendGridSigning: s.signing, Programs: programs, ASMGroup: s.cfg.Providers.SendGrid.ASMGroup, Clock: s.clock, OptOutLine: s.cfg.Practice.OptOutPhone,
 		Webhooks: sandbox.Webhooks{SMS: hooks + "/twilio/sms", Status: hooks + "/twilio/status", Voice: hooks + "/twilio/voice", SendGridEvents: hooks + "/sendgrid/events"},
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/api"
 	"harmonize.care/heed/gateway/events"
+	"harmonize.care/heed/gateway/fhir"
 	"harmonize.care/heed/gateway/jobs"
 	"harmonize.care/heed/gateway/observe"
 	"harmonize.care/heed/gateway/store"
@@ -29,7 +30,7 @@ func serveCommand(c *command) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the gateway", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.config()
+			cfg, err := c.startConfig()
 			if err != nil {
 				return err
 			}
@@ -86,7 +87,7 @@ func (s *server) run(ctx context.Context, ready func(*server) error) error {
 	s.db.Listen(s.fence.Revoke)
 	var loops sync.WaitGroup
 	loops.Go(func() { s.vigil.watch(work, s.look) })
-	for _, loop := range append(s.loops(), s.relay(river)) {
+	for _, loop := range append(append(s.loops(), s.relay(river)), s.mirrorLoops()...) {
 		loops.Go(func() { loop.Run(work) })
 	}
 	if err := river.Start(work); err != nil {
@@ -138,14 +139,21 @@ func (s *server) loops() []jobs.Loop {
 	return append(list,
 		jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep},
 		jobs.Loop{Name: "resolve", Interval: time.Second, Log: s.log, Work: s.dispatcher.Resolve},
+		// What another replica approved or retired is in force here after two seconds.
+		jobs.Loop{Name: "templates", Interval: 2 * time.Second, Log: s.log, Work: s.wording.Reload},
 		s.pulse(),
+		s.tellOverdue(),
 	)
 }
 
 // web is the HTTP server: the API, the pages, the figures, and the sandbox.
 func (s *server) web() *http.Server {
 	mux := http.NewServeMux()
-	mux.Handle("/", s.api().Handler())
+	a := s.api()
+	mux.Handle("/", a.Handler())
+	f := s.fhir(a)
+	mux.Handle("/fhir", f)
+	mux.Handle("/fhir/", f)
 	p := s.pages()
 	for _, path := range pages.Paths {
 		mux.Handle(path, p)
@@ -173,8 +181,16 @@ func (s *server) api() *api.API {
 		"/webhooks/twilio/sms":      {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/twilio/status":   {Source: "twilio", Reader: s.carriers.twilio},
 		"/webhooks/sendgrid/events": {Source: "sendgrid", Reader: s.carriers.sendgrid},
+		"/webhooks/smtp/bounces":    {Source: "smtp", Reader: s.carriers.bounces},
 	}
 	return a
+}
+
+// fhir lets in whom the API lets in.
+func (s *server) fhir(a *api.API) http.Handler {
+	return (&fhir.Server{
+		Store: s.db, Dispatcher: s.dispatcher, Who: a.Who, Log: s.log, PublicURL: a.PublicURL, Version: a.Version,
+	}).Handler()
 }
 
 func (s *server) pages() http.Handler {
@@ -197,15 +213,7 @@ func (s *server) figures() {
 	s.metrics.Counter("heed_cache_hits_total", "Snapshots found in the cache.", func() float64 { return float64(s.stats().Hits) })
 	s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in the cache.", func() float64 { return float64(s.stats().Misses) })
 	s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(s.stats().Errors) })
-	s.metrics.Gauge("heed_tasks_open", "Tasks that wait for a person, at most 500.", func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		open, err := s.db.Tasks(ctx, gateway.TaskFilter{Limit: 500})
-		if err != nil {
-			return -1
-		}
-		return float64(len(open))
-	})
+	s.taskFigures()
 }
 
 // retention of what no setting names: keys for twice their promise, providers'
@@ -226,6 +234,9 @@ func (s *server) openJobs(ctx context.Context) (*jobs.River, error) {
 		}},
 		{Name: "inbox", Every: 3 * time.Minute, Do: s.fetchMissed},
 	}}
+	if s.carriers.mailbox != nil {
+		o.Jobs = append(o.Jobs, jobs.Job{Name: "bounces", Every: time.Minute, Do: s.fetchBounces})
+	}
 	if err := jobs.Migrate(ctx, o); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"harmonize.care/heed/gateway/auth"
 	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/gateway/intake"
+	"harmonize.care/heed/gateway/wording"
 	"harmonize.care/heed/preferences/policy"
 	"harmonize.care/heed/templates"
 )
@@ -37,7 +38,7 @@ type API struct {
 	Intake     *intake.Service
 	Dispatcher *dispatch.Dispatcher
 	Policy     *policy.Policy
-	Templates  *templates.Set
+	Wording    *wording.Service
 	Identity   templates.Identity
 	Keys       Keys
 	Answers    Answers
@@ -64,7 +65,7 @@ type API struct {
 
 // Webhook is one provider's way to call us.
 type Webhook struct {
-	Source string // twilio, sendgrid
+	Source string // twilio, sendgrid, smtp
 	Reader channels.WebhookReader
 }
 
@@ -133,7 +134,7 @@ func caller(ctx context.Context) auth.Caller {
 // authenticate lets a call through when its key's role allows the operation.
 func (a *API) authenticate(h huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		who, err := a.who(ctx.Context(), ctx.Header("Authorization"))
+		who, err := a.Who(ctx.Context(), ctx.Header("Authorization"))
 		switch {
 		case errors.Is(err, gateway.ErrNotFound):
 			refuse(h, ctx, http.StatusUnauthorized, "Send a key that is in force as `Authorization: Bearer KEY`.")
@@ -162,11 +163,11 @@ func refuse(h huma.API, ctx huma.Context, status int, detail string) {
 
 // callerOf is who makes a request.
 func (a *API) callerOf(r *http.Request) (auth.Caller, error) {
-	return a.who(r.Context(), r.Header.Get("Authorization"))
+	return a.Who(r.Context(), r.Header.Get("Authorization"))
 }
 
-// who finds the caller of an Authorization header. gateway.ErrNotFound.
-func (a *API) who(ctx context.Context, authorization string) (auth.Caller, error) {
+// Who finds the caller of an Authorization header. gateway.ErrNotFound.
+func (a *API) Who(ctx context.Context, authorization string) (auth.Caller, error) {
 	key, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok || key == "" || len(key) > maxKey {
 		return auth.Caller{}, gateway.ErrNotFound

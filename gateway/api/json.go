@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"harmonize.care/heed/gateway"
 )
 
 // How bodies are read. The parser's own errors repeat what was sent, so each becomes
@@ -37,9 +38,7 @@ func readJSON(data []byte, v any) error {
 		if !utf8.Valid(data) {
 			return &badBody{saidNotJSON}
 		}
-		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.UseNumber() // a number too large is told by what reads it
-		if json.Valid(data) && namesTwice(dec) {
+		if gateway.NamesTwice(data) {
 			return &badBody{saidTwice}
 		}
 	}
@@ -56,37 +55,6 @@ func readJSON(data []byte, v any) error {
 		return &badBody{saidWrongType + " at body." + kind.Field}
 	}
 	return &badBody{saidWrongType}
-}
-
-// namesTwice says whether an object of a valid document has a member twice.
-func namesTwice(dec *json.Decoder) bool {
-	token, err := dec.Token()
-	if err != nil {
-		return false
-	}
-	switch token {
-	case json.Delim('{'):
-		seen := map[json.Token]bool{}
-		for dec.More() {
-			name, err := dec.Token()
-			if err != nil || seen[name] {
-				return err == nil
-			}
-			seen[name] = true
-			if namesTwice(dec) {
-				return true
-			}
-		}
-		_, _ = dec.Token() // the end of a valid object
-	case json.Delim('['):
-		for dec.More() {
-			if namesTwice(dec) {
-				return true
-			}
-		}
-		_, _ = dec.Token() // the end of a valid list
-	}
-	return false
 }
 
 // names are the words that the description of the API knows.

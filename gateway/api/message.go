@@ -43,6 +43,9 @@ type AttemptOut struct {
 	Code       string    `json:"code,omitempty"`
 	Content    string    `json:"content,omitempty"`
 	At         time.Time `json:"at"`
+	// The words that went out, whatever is in force by now.
+	TemplateOrigin  string `json:"template_origin,omitempty" enum:"built_in,practice"`
+	TemplateVersion int    `json:"template_version,omitempty"`
 }
 
 // HeardOut is one thing that was heard of a message.
@@ -163,10 +166,14 @@ func (a *API) full(ctx context.Context, m *gateway.Message) (MessageFull, error)
 		return out, err
 	}
 	for _, t := range m.Tries {
-		out.Attempts = append(out.Attempts, AttemptOut{
+		row := AttemptOut{
 			ID: strconv.FormatInt(t.ID, 10), Channel: t.Pair.Channel.String(), Address: texts[t.Pair.Address], Status: t.Status.String(),
 			ProviderID: t.ProviderID, Code: t.Code, Content: t.Form, At: t.At.UTC(),
-		})
+		}
+		if text, ok := a.Wording.Current().At(m.Template, t.Wording); ok && t.Wording != "" {
+			row.TemplateOrigin, row.TemplateVersion = origin(text), text.Version
+		}
+		out.Attempts = append(out.Attempts, row)
 	}
 	for _, e := range m.Events {
 		out.Events = append(out.Events, HeardOut{e.At.UTC(), e.Kind, e.Code})

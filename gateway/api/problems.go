@@ -9,6 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/wording"
+	"harmonize.care/heed/templates"
 )
 
 // Problem is an RFC 9457 problem document. It never repeats what was sent.
@@ -93,6 +95,7 @@ func fault(status int, detail string) *Problem {
 func failure(err error) error {
 	var wrong gateway.Invalid
 	var told *Problem
+	var found templates.Findings
 	switch {
 	case err == nil:
 		return nil
@@ -104,6 +107,12 @@ func failure(err error) error {
 			p.Errors = append(p.Errors, Field{Location: "body." + m.Field, Message: m.Problem})
 		}
 		return p
+	case errors.As(err, &found):
+		return refusedText(found)
+	case errors.Is(err, wording.ErrSamePerson):
+		return problem(http.StatusConflict, "same_person", "Somebody else than the author has to approve a text, with a key of their own.")
+	case errors.Is(err, wording.ErrOlder):
+		return problem(http.StatusConflict, "superseded", "A newer version is in force. Write these words as a new version.")
 	case errors.Is(err, gateway.ErrReplayed):
 		return huma.ErrorWithHeaders(problem(http.StatusConflict, "replayed", "This Idempotency-Key was used before."), http.Header{replayedHeader: {"1"}})
 	case errors.Is(err, gateway.ErrNotFound):
@@ -112,6 +121,8 @@ func failure(err error) error {
 		return problem(http.StatusConflict, "erased", "This patient was erased; the id is not used again.")
 	case errors.Is(err, gateway.ErrConflict):
 		return conflict()
+	case errors.Is(err, gateway.ErrClosed):
+		return problem(http.StatusConflict, "already_done", "This task is done already; its first outcome stands. GET /v1/tasks/{id} shows it.")
 	case errors.Is(err, gateway.ErrStale):
 		return problem(http.StatusConflict, "moved_on", "The record changed meanwhile, or the message no longer waits. Read it again.")
 	case errors.Is(err, context.Canceled):

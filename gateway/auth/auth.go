@@ -28,20 +28,22 @@ type Permission string
 
 // The permissions.
 const (
-	ReadPatient  Permission = "patient.read"
-	WritePatient Permission = "patient.write"
-	ErasePatient Permission = "patient.erase"
-	ReadLedger   Permission = "ledger.read"
-	SendMessage  Permission = "message.send"
-	ReadMessage  Permission = "message.read"
-	Override     Permission = "message.override"
-	Decide       Permission = "decision.ask"
-	WorkTasks    Permission = "task.work"
-	ManageStops  Permission = "stop.manage"
-	Restrict     Permission = "restriction.manage"
-	ReadTemplate Permission = "template.read"
-	ReadAudit    Permission = "audit.read"
-	ManageKeys   Permission = "key.manage"
+	ReadPatient     Permission = "patient.read"
+	WritePatient    Permission = "patient.write"
+	ErasePatient    Permission = "patient.erase"
+	ReadLedger      Permission = "ledger.read"
+	SendMessage     Permission = "message.send"
+	ReadMessage     Permission = "message.read"
+	Override        Permission = "message.override"
+	Decide          Permission = "decision.ask"
+	WorkTasks       Permission = "task.work"
+	ManageStops     Permission = "stop.manage"
+	Restrict        Permission = "restriction.manage"
+	ReadTemplate    Permission = "template.read"
+	WriteTemplate   Permission = "template.write"
+	ApproveTemplate Permission = "template.approve"
+	ReadAudit       Permission = "audit.read"
+	ManageKeys      Permission = "key.manage"
 
 	ManageWebhooks Permission = "webhook.manage" // an endpoint hears of everybody: admin alone
 )
@@ -49,8 +51,8 @@ const (
 var allowed = map[Role][]Permission{
 	Scheduler: {ReadPatient, WritePatient, SendMessage, ReadMessage, Override, Decide, WorkTasks, ManageStops, ReadTemplate},
 	Service:   {ReadPatient, WritePatient, SendMessage, ReadMessage, Decide, ManageStops, ReadTemplate},
-	Marketer:  {ReadTemplate},
-	Privacy:   {ReadPatient, WritePatient, ErasePatient, ReadLedger, ReadMessage, Decide, WorkTasks, ManageStops, Restrict, ReadTemplate, ReadAudit},
+	Marketer:  {ReadTemplate, WriteTemplate}, // not for essential categories
+	Privacy:   {ReadPatient, WritePatient, ErasePatient, ReadLedger, ReadMessage, Decide, WorkTasks, ManageStops, Restrict, ReadTemplate, ApproveTemplate, ReadAudit},
 }
 
 // May says whether the role allows it.

@@ -19,3 +19,13 @@ func TestNamesOfKeys(t *testing.T) {
 		}
 	}
 }
+
+// Closing a task records stops, lifts and what is in force of an instruction: nobody may
+// do that by a task who may not do it by hand.
+func TestWhoWorksOnTasksMayDoWhatTheirOutcomesRecord(t *testing.T) {
+	for _, role := range auth.Roles {
+		if role.May(auth.WorkTasks) && !(role.May(auth.ManageStops) && role.May(auth.WritePatient)) {
+			t.Errorf("%s works on tasks, and may not do what their outcomes record", role)
+		}
+	}
+}

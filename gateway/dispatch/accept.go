@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
+	"harmonize.care/heed/templates"
 )
 
 // Request asks for one message.
@@ -24,13 +24,8 @@ type Request struct {
 	Urgent    bool
 	Reference string
 	Override  string // staff's written reason
-	Slot      string // which of the reminders of its reference it is
-	// Replaces are waiting messages that this one takes the place of: taken back in the same commit.
-	Replaces []int64
+	Slot      string // which of the messages of its reference it is
 }
-
-// Replaced is the code of a message that another one took the place of.
-const Replaced = "replaced"
 
 // Accepted is what one request came to. Err is a gateway.Invalid,
 // gateway.ErrNotFound or gateway.ErrErased; then nothing was kept of it.
@@ -39,7 +34,6 @@ type Accepted struct {
 	Due      time.Time
 	Decision Answer
 	Err      error
-	patient  int64
 }
 
 // Accept takes requests in: durable when it returns. Key, when given, gets its
@@ -47,52 +41,32 @@ type Accepted struct {
 // key that was used before. One bad request refuses itself alone.
 func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte)) ([]Accepted, *gateway.Key, error) {
 	list, first, err := d.acceptAll(ctx, actor, requests, key, answer)
-	if errors.Is(err, gateway.ErrErased) { // erased while we looked: the cache is behind
-		for i := range list {
-			d.Cache.Delete(ctx, list[i].patient)
-		}
+	if MovedOn(err) {
 		list, first, err = d.acceptAll(ctx, actor, requests, key, answer)
 	}
 	return list, first, err
 }
 
 func (d *Dispatcher) acceptAll(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte)) ([]Accepted, *gateway.Key, error) {
-	now := d.Now()
-	change := gateway.Change{At: now, Actor: actor, Key: key}
+	b := d.NewBatch(actor)
 	list := make([]Accepted, len(requests))
-	any := false
 	for i := range requests {
-		m, got, err := d.accept(ctx, actor, requests[i], now)
-		if err != nil {
-			var wrong gateway.Invalid
-			if !errors.As(err, &wrong) && !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, gateway.ErrErased) {
-				return nil, nil, err
-			}
-			list[i].Err = err
-			continue
-		}
-		any = true
-		list[i] = got
-		change.Accepts = append(change.Accepts, m)
-		for _, old := range requests[i].Replaces {
-			change.Steps = append(change.Steps, gateway.Step{Message: old, From: gateway.Waiting, To: gateway.Canceled, Code: Replaced})
-			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.cancel", Object: fmt.Sprintf("message:%d", old), Step: old})
-		}
-		if m.Body.Override != "" {
-			change.Audit = append(change.Audit, gateway.Audit{Verb: "message.override", Object: fmt.Sprintf("message:%d", m.ID)})
+		var err error
+		if list[i], err = b.Accept(ctx, requests[i]); err != nil {
+			return nil, nil, err
 		}
 	}
-	if !any {
+	if b.Empty() {
 		return list, nil, nil
 	}
 	if key != nil {
 		key.Status, key.Answer = answer(list)
+		b.change.Key = key
 	}
-	kept, err := d.Store.Commit(ctx, change)
+	kept, err := b.commit(ctx)
 	if err != nil {
-		return list, nil, err
+		return nil, nil, err
 	}
-	d.Wake()
 	return list, kept.Replayed, nil
 }
 
@@ -123,17 +97,16 @@ func (d *Dispatcher) accept(ctx context.Context, actor string, r Request, now ti
 	if err != nil {
 		return gateway.Message{}, Accepted{}, err
 	}
-	return d.schedule(ctx, actor, r, cat, patient, now)
+	return d.schedule(ctx, actor, r, t, cat, patient, now)
 }
 
-func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, cat *policy.Category, patient int64, now time.Time) (gateway.Message, Accepted, error) {
+func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, t *templates.Template, cat *policy.Category, patient int64, now time.Time) (gateway.Message, Accepted, error) {
 	m := gateway.Message{
 		ID: d.NewID(), Patient: patient, Category: r.Category, Template: r.Template, Essential: cat.Class == policy.Essential,
 		Due: later(now, r.SendAt), Expires: r.Expires, Reference: r.Reference, Created: now,
 		Body: gateway.Body{Variables: r.Variables, Channels: r.Channels, Urgent: r.Urgent, Override: r.Override, Actor: actor, Slot: r.Slot},
 	}
 	m.Queue = queueOf(&m, now)
-	t, _ := d.Templates.Get(r.Template)
 	ks, err := d.snapshots(ctx, []int64{patient}, false)
 	if err != nil {
 		return m, Accepted{}, err
@@ -146,13 +119,13 @@ func (d *Dispatcher) schedule(ctx context.Context, actor string, r Request, cat 
 	q.AtDispatch, q.SendAt = false, r.SendAt
 	k := ks[patient]
 	if k.Snapshot != nil && k.Standing == preferences.Erased {
-		return m, Accepted{}, gateway.ErrErased
+		return m, Accepted{}, gateway.ErrErased // here, or the store would refuse everything beside it too
 	}
 	if m.Queue == gateway.ReminderQueue {
 		m.Due = later(now, d.Policy.ScheduleAt(k.Snapshot, q))
 		q.SendAt = m.Due
 	}
-	return m, Accepted{patient: patient, ID: m.ID, Due: m.Due, Decision: Answer{Decision: d.Policy.Decide(k.Snapshot, q), FactsFrom: k.from}}, nil
+	return m, Accepted{ID: m.ID, Due: m.Due, Decision: Answer{Decision: d.Policy.Decide(k.Snapshot, q), FactsFrom: k.from}}, nil
 }
 
 func queueOf(m *gateway.Message, now time.Time) gateway.Queue {
@@ -208,7 +181,7 @@ func (d *Dispatcher) reschedule(ctx context.Context, m *gateway.Message, due, ex
 	if err != nil {
 		return due, err
 	}
-	t, ok := d.Templates.Get(m.Template)
+	t, ok := d.Templates().Get(m.Template)
 	if !ok {
 		return due, nil
 	}

@@ -81,12 +81,21 @@ func (d *Dispatcher) answered(ctx context.Context, source string, call channels.
 	if !ok {
 		return channels.Script{}, nothing, gateway.ErrStale
 	}
+	end := d.Now().Add(d.Fence.Lease)
 	s := d.words(call, m, a, k)
-	if _, err := d.Store.Commit(ctx, s.change(source, call)); err != nil {
+	if err := s.keep(ctx, source, call); err != nil {
 		done()
 		return channels.Script{}, nothing, err
 	}
-	return s.script, done, nil
+	spoken := func() {
+		s.spoken(ctx)
+		done()
+	}
+	if !d.Now().Before(end) { // slept so long that another replica's acknowledgement has waited enough
+		spoken()
+		return channels.Script{}, nothing, gateway.ErrStale
+	}
+	return s.script, spoken, nil
 }
 
 // handedOver: the call is under way, and nothing has ended its message yet.
@@ -104,6 +113,7 @@ type saying struct {
 	what    string // saidToPerson, …
 	why     string // the rule that held it back
 	record  *gateway.DecisionRecord
+	id      int64 // while it is being said
 }
 
 // words decides what is said. Who is not surely a person is left the voicemail,
@@ -114,7 +124,7 @@ func (d *Dispatcher) words(call channels.Call, m *gateway.Message, a *gateway.At
 		s.what = saidNothing
 		return s
 	}
-	cat, t := d.textFor(m)
+	cat, t := d.wordedAs(m, a)
 	if t == nil {
 		s.withhold("no_template", k.Locale)
 		return s
@@ -168,16 +178,18 @@ func (s *saying) withhold(why, locale string) {
 }
 
 func (d *Dispatcher) justWho(locale string) channels.Script {
-	text, err := d.Templates.Say(templates.LineWithheld, locale, true, d.Identity)
+	text, err := d.Templates().Say(templates.LineWithheld, locale, true, d.Identity)
 	if err != nil {
 		return channels.Script{} // a practice without a discreet name says nothing: the settings refuse that
 	}
 	return script(text)
 }
 
-// change keeps what is about to be said, on the version it was decided on. That
-// the provider asks is also its word that it took the call.
-func (s *saying) change(source string, call channels.Call) gateway.Change {
+// keep puts on record what is about to be said, on the version it was decided on: from
+// then until it is spoken, a stop on any replica waits. That the provider asks is also
+// its word that it took the call. The event of it is kept once, however often the
+// provider asks.
+func (s *saying) keep(ctx context.Context, source string, call channels.Call) error {
 	now := s.d.Now()
 	m := s.message
 	step := s.d.sent(m, s.attempt, m.Status, now)
@@ -189,14 +201,33 @@ func (s *saying) change(source string, call channels.Call) gateway.Change {
 	if s.attempt.ProviderID == "" {
 		edit.ProviderID = call.ID
 	}
+	s.id = s.d.NewID()
+	if _, err := s.d.Store.Commit(ctx, gateway.Change{
+		At: now, Actor: source, Whole: true, Steps: []gateway.Step{step}, Edits: []gateway.Edit{edit}, Speaks: []int64{s.id},
+	}); err != nil {
+		return err
+	}
 	c := gateway.Change{
-		At: now, Actor: source, Whole: true, Seen: &gateway.Seen{Source: source, Event: call.ID + ":" + s.what},
-		Steps: []gateway.Step{step}, Edits: []gateway.Edit{edit}, Heard: heard(m.ID, now, s.what, s.why),
+		At: now, Actor: source, Seen: &gateway.Seen{Source: source, Event: call.ID + ":" + s.what}, Heard: heard(m.ID, now, s.what, s.why),
 	}
 	if s.record != nil {
 		c.Decides = []gateway.DecisionRecord{*s.record}
 	}
-	return c
+	_, err := s.d.Store.Commit(ctx, c)
+	if err != nil {
+		s.spoken(ctx)
+	}
+	return err
+}
+
+// spoken ends the wait of those who said stop meanwhile. It must not end with the
+// provider's question; where it fails, a stop waits one lease at the longest.
+func (s *saying) spoken(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := s.d.Store.Commit(ctx, gateway.Change{At: s.d.Now(), Actor: "heed", Spoken: []int64{s.id}}); err != nil {
+		s.d.Fault(fmt.Errorf("that the words of a call were handed over could not be kept: %w", err))
+	}
 }
 
 // outcomeOfCall: a call that was answered has delivered its message only where the
@@ -245,7 +276,7 @@ func (d *Dispatcher) Asked(ctx context.Context, call channels.Call) (*gateway.As
 		asked.Locale = k.Locale
 		asked.Discreet = asked.Discreet || k.Confidential != nil && k.Confidential.Discreet
 	}
-	if _, t := d.textFor(m); t != nil {
+	if _, t := d.wordedAs(m, a); t != nil {
 		form, _ := templates.ParseForm(a.Form)
 		asked.Confirms = t.Confirms(form)
 	}
@@ -272,7 +303,7 @@ func (d *Dispatcher) AfterKey(call channels.Call, asked *gateway.Asked, key gate
 	default:
 		line = templates.LineGoodbye
 	}
-	text, err := d.Templates.Say(line, asked.Locale, asked.Discreet, d.Identity)
+	text, err := d.Templates().Say(line, asked.Locale, asked.Discreet, d.Identity)
 	s := script(text)
 	s.Ask, s.Attempt = ask, call.Attempt
 	return s, err
@@ -295,7 +326,7 @@ func (d *Dispatcher) OptOutLine(call channels.Call, key gateway.PressedKey) (cha
 	}
 	s := channels.Script{Ask: ask, Attempt: call.Attempt}
 	for _, language := range []string{"en", "es"} {
-		text, err := d.Templates.Say(line, language, true, d.Identity)
+		text, err := d.Templates().Say(line, language, true, d.Identity)
 		if err != nil {
 			return channels.Script{}, err
 		}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -60,6 +61,7 @@ func (d *Dispatcher) DryRun(ctx context.Context, a Ask) (Answer, error) {
 			return Answer{}, err
 		}
 		d.describe(&q, t)
+		q.Channels = written(t, cat, q.Channels)
 	}
 	d.agreements(&q, cat)
 	if a.Patient == 0 {
@@ -91,7 +93,26 @@ func (d *Dispatcher) question(m *gateway.Message, t *templates.Template, usage p
 	}
 	d.describe(&q, t)
 	d.agreements(&q, cat)
+	q.Channels = written(t, cat, q.Channels)
 	return q
+}
+
+// written leaves out the channels that a practice's own text has no words for: they
+// could only end in a refusal, where another channel may still go. Where none is left,
+// the refusal shall say so.
+func written(t *templates.Template, cat *policy.Category, asked []channels.Channel) []channels.Channel {
+	if !t.Practice {
+		return asked
+	}
+	offered := asked
+	if len(offered) == 0 {
+		offered = cat.Channels
+	}
+	has := slices.DeleteFunc(slices.Clone(offered), func(c channels.Channel) bool { return !t.Goes(c) })
+	if len(has) == 0 {
+		return asked
+	}
+	return has
 }
 
 // describe tells the policy what the template carries.
@@ -127,7 +148,7 @@ func (d *Dispatcher) agreements(q *policy.Question, cat *policy.Category) {
 }
 
 func (d *Dispatcher) template(name, category string) (*templates.Template, error) {
-	t, ok := d.Templates.Get(name)
+	t, ok := d.Templates().Get(name)
 	switch {
 	case !ok || t.Category == "":
 		return nil, gateway.Wrong("template", "no template has this name; `heed templates` lists them")

@@ -30,23 +30,25 @@ type WayOf struct {
 
 // Dispatcher sends messages.
 type Dispatcher struct {
-	Store     gateway.Store
-	Cache     gateway.Cache
-	Fence     *gateway.Fence
-	Policy    *policy.Policy
-	Templates *templates.Set
+	Store  gateway.Store
+	Cache  gateway.Cache
+	Fence  *gateway.Fence
+	Policy *policy.Policy
+	// Templates gives the texts in force; it is asked for every message anew.
+	Templates func() *templates.Set
 	Identity  templates.Identity
 	Ways      map[WayOf]Way
 	// Senders gives the number that a program's texts come from: what a look-up
 	// compares. Empty with a messaging service.
-	Senders map[channels.Program]string
-	Links   Links
-	Zones   string // preferences.ZonesFingerprint: kept with every decision
-	Now     func() time.Time
-	NewID   func() int64
-	Wake    func()
-	Ready   func() error // why nothing may be claimed now, or nil
-	Fault   func(error)  // hears of what went wrong beside a call; must hold no personal data
+	Senders  map[channels.Program]string
+	Links    Links
+	Calendar Calendar // nil: no calendar files
+	Zones    string   // preferences.ZonesFingerprint: kept with every decision
+	Now      func() time.Time
+	NewID    func() int64
+	Wake     func()
+	Ready    func() error // why nothing may be claimed now, or nil
+	Fault    func(error)  // hears of what went wrong beside a call; must hold no personal data
 
 	Lease        time.Duration // the longest from claim to the end of the provider call
 	LookupAfter  time.Duration // how long an unknown outcome waits for a receipt before it is looked up

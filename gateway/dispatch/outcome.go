@@ -225,7 +225,9 @@ func (d *Dispatcher) lookUp(ctx context.Context, m *gateway.Message, a *gateway.
 	return nil, nil
 }
 
-// again renders an attempt as it was sent: the same decision gives the same text.
+// again renders an attempt as it was sent: the same decision and the same wording give
+// the same text, whatever is in force by now. One that the provider took is asked about
+// by its id, so there any wording will do.
 func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.Attempt) (channels.Outgoing, Way, error) {
 	if m.Body.Answer != nil {
 		out, way, err := d.renderAnswer(m)
@@ -236,8 +238,8 @@ func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.A
 		}
 		return out, way, err
 	}
-	cat, t := d.textFor(m)
-	if t == nil {
+	cat, t := d.wordedAs(m, a)
+	if t == nil || a.ProviderID == "" && a.Wording != "" && t.Digest != a.Wording {
 		return channels.Outgoing{}, Way{}, gateway.ErrNotFound
 	}
 	ks, err := d.snapshots(ctx, []int64{m.Patient}, false)

@@ -35,6 +35,11 @@ func (d *Dispatcher) Delivery(ctx context.Context, source string, e channels.Del
 		if err != nil {
 			return err
 		}
+		if e.Claimed {
+			if ours, err := d.wentTo(ctx, m, a, e.To); err != nil || !ours {
+				return err // made up, or about somebody that it was forwarded to
+			}
+		}
 		// Whole: a receipt that crosses our own record of the call is judged again, and must
 		// not count as heard before it took effect.
 		c, err := d.delivered(ctx, source, e, m, a)
@@ -88,6 +93,18 @@ func (d *Dispatcher) attemptOf(ctx context.Context, e channels.Delivery) (*gatew
 		return a, err
 	}
 	return d.Store.AttemptByProvider(ctx, e.ProviderID)
+}
+
+// wentTo says whether an attempt went to this mailbox. Servers change the case.
+func (d *Dispatcher) wentTo(ctx context.Context, m *gateway.Message, a *gateway.Attempt, to string) (bool, error) {
+	if a.Pair.Channel != channels.Email || to == "" {
+		return false, nil
+	}
+	if m.Body.Answer != nil && a.Pair.Address == 0 {
+		return strings.EqualFold(m.Body.Answer.To, to), nil
+	}
+	texts, err := d.Store.AddressTexts(ctx, []int64{a.Pair.Address})
+	return strings.EqualFold(texts[a.Pair.Address], to), err
 }
 
 // delivered says what one word of the provider changes.

@@ -67,7 +67,7 @@ func (d *Dispatcher) renderAnswer(m *gateway.Message) (channels.Outgoing, Way, e
 	if !ok {
 		return out, way, errNoWay
 	}
-	t, ok := d.Templates.Get(m.Template)
+	t, ok := d.Templates().Get(m.Template)
 	if !ok {
 		return out, way, errNoWay
 	}

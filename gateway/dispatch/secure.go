@@ -92,9 +92,8 @@ func (s Secure) BornOn(day preferences.Date) bool {
 // birth was checked. That it was opened is kept first: 45 CFR 164.312(b). ErrGone
 // when it cannot be written any more; Fault hears why.
 func (d *Dispatcher) Open(ctx context.Context, s Secure) (subject, text string, err error) {
-	cat, ok := d.Policy.Category(s.message.Category)
-	t, err := d.template(s.message.Template, s.message.Category)
-	if !ok || err != nil {
+	cat, t := d.wordedAs(s.message, linkTry(s.message))
+	if t == nil {
 		d.Fault(fmt.Errorf("message %d: its category or its template is no longer there", s.message.ID))
 		return "", "", ErrGone
 	}

@@ -194,6 +194,18 @@ func (d *Dispatcher) textFor(m *gateway.Message) (*policy.Category, *templates.T
 	return cat, t
 }
 
+// wordedAs is textFor with the wording that went out with an attempt, whatever is in
+// force by now; where that is no longer known, or nothing went out, with the one in force.
+func (d *Dispatcher) wordedAs(m *gateway.Message, a *gateway.Attempt) (*policy.Category, *templates.Template) {
+	cat, ok := d.Policy.Category(m.Category)
+	if a != nil && ok {
+		if t, known := d.Templates().At(m.Template, a.Wording); known && t.Category == m.Category {
+			return cat, t
+		}
+	}
+	return d.textFor(m)
+}
+
 // planSend renders the message and adds the claim. What cannot be rendered is held.
 func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *policy.Category, k known, dec policy.Decision, change *gateway.Change) *job {
 	way, _ := d.way(cat.Program, dec.Pair.Channel)
@@ -203,10 +215,11 @@ func (d *Dispatcher) planSend(m *gateway.Message, t *templates.Template, cat *po
 		return nil
 	}
 	j := d.job(m, way, dec.Pair, k.Version, cat.Program, change.At)
-	j.attempt.Form, j.attempt.Discreet = dec.Form.String(), dec.Discreet
+	j.attempt.Form, j.attempt.Discreet, j.attempt.Wording = dec.Form.String(), dec.Discreet, t.Digest
 	j.notAfter = earliest(dec.WindowEnds, m.Expires)
 	out.Attempt, out.Program = j.attempt.ID, cat.Program
 	out.Validity = validity(change.At, j.notAfter)
+	out.Attachments = d.attach(m, t, k, dec, way)
 	j.out = out
 	step := j.step()
 	if dec.Pair.Channel != channels.Email && cat.Counted {

@@ -2,15 +2,10 @@ package imports
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"time"
-
-	"harmonize.care/heed/gateway"
-	"harmonize.care/heed/preferences"
-	"harmonize.care/heed/templates"
 )
 
 // farthest is how far ahead an appointment may lie: beyond it, a year is mistyped.
@@ -33,7 +28,7 @@ var (
 // with one id the later one counts. The whole file is read before anything is kept;
 // on a later error everything before is kept, and running it again does the rest.
 func Appointments(ctx context.Context, r io.Reader, o Options) (Report, error) {
-	a := &appointments{Options: o, report: newReport(), byID: map[string]*appointment{}, now: o.Dispatcher.Now(), ids: map[string]int64{}}
+	a := &appointments{Options: o, report: newReport(), byID: map[string]*appointment{}, now: o.Dispatcher.Now()}
 	if a.Zone == nil {
 		a.Zone = time.UTC
 	}
@@ -73,7 +68,6 @@ type appointments struct {
 	list   []*appointment // in the file's order
 	byID   map[string]*appointment
 	now    time.Time
-	ids    map[string]int64 // our ids of the practice's patients; 0: unknown
 }
 
 // appointment is what the last line of an id says.
@@ -149,59 +143,11 @@ func (a *appointments) line(row int, fields []string) (*appointment, field, stri
 	return one, "", ""
 }
 
-// variables are what a reminder says of the appointment. Its type is not among
-// them: what kind of care somebody gets is no matter for a text. 45 CFR 164.502(b).
+// variables are what a reminder says of the appointment.
 func (a *appointments) variables(row int, one *appointment, fields []string) map[string]string {
-	v := map[string]string{"appointment_time": one.start.Format(time.RFC3339)}
-	switch text, discreet := a.layout.get(fields, fieldLocation), a.Dispatcher.Identity.DiscreetName; {
-	case text == "":
-	case templates.NamesMentalHealth(text) && discreet != "":
-		a.report.note(row, a.layout.name(fieldLocation), "names mental health, which no text message may: the reminder says the practice's discreet name instead")
-		v["location"] = discreet
-	default:
-		v["location"] = text
+	words, left := a.Dispatcher.AppointmentWords(one.start, a.layout.get(fields, fieldLocation), a.layout.value(fields, fieldClinician))
+	for _, m := range left {
+		a.report.note(row, a.layout.name(field(m.Field)), m.Problem)
 	}
-	switch text := a.layout.value(fields, fieldClinician); {
-	case text == "":
-	case templates.NamesMentalHealth(text):
-		a.report.note(row, a.layout.name(fieldClinician), "names mental health, which no text message may: left out of the reminder")
-	default:
-		v["clinician"] = text
-	}
-	return v
-}
-
-// standing says why an appointment of a patient gets no reminders, or "".
-func standing(s *preferences.Snapshot, now time.Time) string {
-	switch {
-	case s == nil:
-		return "no patient on file has this id: the patients' import has not been run, or its report says why it kept nothing of this one"
-	case s.Standing == preferences.Erased:
-		return gateway.ErrErased.Error()
-	case s.Standing == preferences.Deceased:
-		return "this patient has died"
-	case s.AdultFrom > now.UnixMicro():
-		return "this patient is under 18: the service is for adults"
-	}
-	return ""
-}
-
-// patientsOf reads our ids and what is known of a batch's patients.
-func (a *appointments) patientsOf(ctx context.Context, list []*appointment) (map[int64]*preferences.Snapshot, error) {
-	var ids []int64
-	for _, one := range list {
-		id, asked := a.ids[one.patient]
-		if !asked {
-			var err error
-			id, err = a.Dispatcher.Store.PatientID(ctx, one.patient)
-			if err != nil && !errors.Is(err, gateway.ErrNotFound) {
-				return nil, err
-			}
-			a.ids[one.patient] = id
-		}
-		if id != 0 {
-			ids = append(ids, id)
-		}
-	}
-	return a.Dispatcher.Store.Snapshots(ctx, ids)
+	return words
 }

@@ -67,7 +67,7 @@ func newHouse(t *testing.T) *house {
 	fence := &gateway.Fence{Store: h.db, Now: now, Lease: 5 * time.Second, Pause: func(ctx context.Context) error { return ctx.Err() }}
 	h.intake = &intake.Service{Store: h.db, Cache: c, Fence: fence, Policy: h.policy, Now: now, NewID: ids.New, Wake: func() {}}
 	h.dispatcher = &dispatch.Dispatcher{
-		Store: h.db, Cache: c, Fence: fence, Policy: h.policy, Templates: templates.Builtin(), Now: now, NewID: ids.New, Wake: func() {}, Lease: 5 * time.Second,
+		Store: h.db, Cache: c, Fence: fence, Policy: h.policy, Templates: templates.Builtin, Now: now, NewID: ids.New, Wake: func() {}, Lease: 5 * time.Second,
 		Identity: templates.Identity{DiscreetName: "Lakeside"},
 	}
 	return h

@@ -117,7 +117,7 @@ func FuzzFiles(f *testing.F) {
 			}
 			settled(t, p.report, n)
 		}
-		a := &appointments{Options: o, report: newReport(), byID: map[string]*appointment{}, now: now(), ids: map[string]int64{}}
+		a := &appointments{Options: o, report: newReport(), byID: map[string]*appointment{}, now: now()}
 		if rows, header, err := openFile(strings.NewReader(text)); err == nil {
 			if a.layout, _, err = readHeader(header, appointmentColumns, nil); err == nil && eachRow(rows, a.report, a.read) == nil {
 				n := 0

@@ -24,7 +24,7 @@ func (s *Service) Respond(c *gateway.Change, m *gateway.Message, r gateway.Respo
 	default:
 		return
 	}
-	detail.Reminder = m.ID
+	detail.Reminder, detail.Heard = m.ID, r
 	if at, ok := appointmentOf(m); ok {
 		detail.Reasons = append(detail.Reasons, "The message was about "+at.Format("Monday 2006-01-02 15:04 -0700")+".")
 	}
@@ -119,21 +119,23 @@ func sameAppointment(a, b *gateway.Message) bool {
 // staff find out who wrote, and the answer names nobody.
 func (t *text) respond(ctx context.Context) error {
 	asks := t.heard.Confirm || t.heard.Reschedule
-	if !asks && !t.plainReply() {
+	if !asks && !t.plainReply() && !t.heard.Cancel {
 		return nil
 	}
 	open, err := t.reminders(ctx)
 	if err != nil {
 		return err
 	}
-	shared := len(t.number.Holders) > 1
-	if !asks {
+	switch {
+	case t.heard.Cancel:
+		t.about(gateway.TaskAppointment, open)
+		return nil
+	case !asks:
 		t.open(gateway.TaskReply, "A reply to read.")
-		if !shared && len(open) == 1 {
-			t.change.Tasks[len(t.change.Tasks)-1].Detail.Reminder = open[0].ID
-		}
+		t.about(gateway.TaskReply, open)
 		return nil
 	}
+	shared := len(t.number.Holders) > 1
 	kind, answer, title, thanks := gateway.TaskReply, gateway.Confirmed, "A confirmation.", confirmReceived
 	if t.heard.Reschedule {
 		kind, answer, title, thanks = gateway.TaskReschedule, gateway.RescheduleAsked, "Asked to reschedule.", rescheduleReceived
@@ -141,16 +143,56 @@ func (t *text) respond(ctx context.Context) error {
 	switch {
 	case len(open) == 0:
 		t.open(gateway.TaskReply, title+" No reminder to this number is open.")
+		t.about(gateway.TaskReply, nil)
 		return nil
 	case shared:
 		t.open(kind, title+" It is not certain whose appointment is meant.")
+		t.about(kind, open)
 	default:
-		t.Respond(&t.change, &open[0], answer, gateway.TaskDetail{Quote: t.in.Body, Number: t.in.From})
+		t.Respond(&t.change, &open[0], answer, gateway.TaskDetail{Quote: t.in.Body, Number: t.in.From, Candidates: several(open)})
 	}
 	if t.mayThank() {
 		t.change.Accepts = append(t.change.Accepts, *t.reply(thanks))
 	}
 	return nil
+}
+
+// about says in the task of a kind which message was answered, where that is certain,
+// and else which it may be. What the person asked for is kept beside it.
+func (t *text) about(kind gateway.TaskKind, open []gateway.Message) {
+	for i := range t.change.Tasks {
+		if t.change.Tasks[i].Kind != kind {
+			continue
+		}
+		detail := &t.change.Tasks[i].Detail
+		switch {
+		case t.heard.Confirm:
+			detail.Heard = gateway.Confirmed
+		case t.heard.Reschedule:
+			detail.Heard = gateway.RescheduleAsked
+		}
+		if len(open) == 1 && len(t.number.Holders) == 1 {
+			detail.Reminder = open[0].ID
+			continue
+		}
+		detail.Candidates = ids(open)
+	}
+}
+
+// several lists messages of which one was answered; of one alone there is no doubt.
+func several(open []gateway.Message) []int64 {
+	if len(open) < 2 {
+		return nil
+	}
+	return ids(open)
+}
+
+func ids(list []gateway.Message) []int64 {
+	var got []int64
+	for i := range list {
+		got = append(got, list[i].ID)
+	}
+	return got
 }
 
 // mayThank: an acknowledgement is none of the exceptions to a stop or to a

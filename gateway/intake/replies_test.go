@@ -66,13 +66,15 @@ func newDesk(t *testing.T) *desk {
 }
 
 // reminded puts a reminder on record that was sent to the number.
-func (d *desk) reminded(appointment time.Time) int64 {
+func (d *desk) reminded(appointment time.Time) int64 { return d.remindedOf(appointment, "") }
+
+func (d *desk) remindedOf(appointment time.Time, reference string) int64 {
 	d.t.Helper()
 	now, id, attempt := time.Now(), d.ids.New(), d.ids.New()
 	pair := preferences.Pair{Channel: channels.SMS, Address: d.address}
 	for _, c := range []gateway.Change{
 		{Accepts: []gateway.Message{{
-			ID: id, Patient: d.patient, Category: "appointment_reminder", Template: "appointment_reminder", Essential: true, Due: now, Expires: appointment, Created: now,
+			ID: id, Patient: d.patient, Category: "appointment_reminder", Template: "appointment_reminder", Essential: true, Due: now, Expires: appointment, Created: now, Reference: reference,
 			Body: gateway.Body{Variables: map[string]string{"appointment_time": appointment.Format(time.RFC3339)}},
 		}}},
 		{Steps: []gateway.Step{{Message: id, From: gateway.Waiting, To: gateway.Sending, Lease: now.Add(time.Second), Attempt: &gateway.Attempt{

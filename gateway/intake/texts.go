@@ -210,6 +210,9 @@ func (t *text) plainReply() bool {
 
 func (t *text) open(kind gateway.TaskKind, title string) {
 	detail := gateway.TaskDetail{Title: title, Quote: t.in.Body, Number: t.in.From}
+	if t.listed {
+		detail.Programs = channels.SetOf(t.programs...)
+	}
 	patient := int64(0)
 	switch {
 	case len(t.number.Holders) == 1:
@@ -228,7 +231,7 @@ func (t *text) alert() {
 	for _, to := range t.OnCall {
 		m := t.reply("staff_alert")
 		m.Body.Answer.To, m.Body.Answer.Program = to, channels.Care
-		m.Expires = t.now.Add(time.Hour)
+		m.Expires = t.now.Add(alertFor)
 		t.change.Accepts = append(t.change.Accepts, *m)
 	}
 }

@@ -34,6 +34,8 @@ type unit struct {
 
 	wanted   *wanted             // which outgoing events somebody asked for
 	happened []gateway.Happening // those that the change makes
+
+	mirrors map[string]mirrored // by address key: what providers' own lists may have to hear of
 }
 
 // Commit keeps a change, all or none; steps may be refused by themselves.
@@ -54,13 +56,13 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
 	}
 	for _, step := range []func() error{
-		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.edits, u.rest,
+		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest, u.templates,
 		func() error {
 			if also == nil {
 				return nil
 			}
 			return also(u)
-		}, u.writeHappened,
+		}, u.writeHappened, u.writeMirrors,
 	} {
 		switch err := step(); {
 		case errors.Is(err, errKnown):
@@ -93,6 +95,9 @@ func (u *unit) once() error {
 			return errKnown
 		}
 	}
+	if err := u.takeTurns(); err != nil {
+		return err
+	}
 	k := u.c.Key
 	if k == nil {
 		return nil
@@ -108,10 +113,47 @@ func (u *unit) once() error {
 	return errKnown
 }
 
+// takeTurns locks the row of every reference, which stands for it by a keyed hash, and
+// then looks whether it still has what it was judged with. In one order everywhere: two
+// changes that want the same turns wait for each other and never in a circle.
+func (u *unit) takeTurns() error {
+	turns := slices.SortedFunc(slices.Values(u.c.Turns), func(x, y gateway.Turn) int { return cmp.Compare(x.Reference, y.Reference) })
+	for _, t := range turns {
+		if err := u.run("INSERT INTO seen (source, event, at) VALUES ('turn', $1, $2) ON CONFLICT (source, event) DO UPDATE SET at = excluded.at",
+			u.keys.addressKey("turn\x00"+t.Reference), micros(u.c.At)); err != nil {
+			return err
+		}
+		var has int
+		if err := u.tx.QueryRowContext(u.ctx, "SELECT count(*) FROM messages WHERE reference = $1", t.Reference).Scan(&has); err != nil {
+			return err
+		}
+		if has != t.Had {
+			return gateway.ErrStale
+		}
+	}
+	return nil
+}
+
 // accept inserts new messages.
 func (u *unit) accept() error {
 	for i := range u.c.Accepts {
 		if err := u.insertMessage(&u.c.Accepts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// speak keeps which words are being handed over, under the lock of the step that they
+// were judged in: a stop that is committed later waits for them.
+func (u *unit) speak() error {
+	for _, id := range u.c.Speaks {
+		if err := u.run("INSERT INTO speaking (id, patient, at) VALUES ($1, $2, $3)", id, u.c.Steps[0].Patient, micros(u.c.At)); err != nil {
+			return err
+		}
+	}
+	for _, id := range u.c.Spoken {
+		if err := u.run("DELETE FROM speaking WHERE id = $1", id); err != nil {
 			return err
 		}
 	}
@@ -147,6 +189,16 @@ func (u *unit) rest() error {
 			return err
 		}
 	}
+	for _, a := range u.c.Assigns {
+		if err := u.assign(a); err != nil {
+			return err
+		}
+	}
+	for _, t := range u.c.Told {
+		if err := u.told(t); err != nil {
+			return err
+		}
+	}
 	for _, a := range u.c.Audit {
 		if u.refused[a.Step] {
 			continue
@@ -173,17 +225,18 @@ func (u *unit) insertTask(t *gateway.Task) error {
 	}
 	// A message has one task of a kind: one that comes again opens it again.
 	opened := *t
-	err = u.tx.QueryRowContext(u.ctx, `INSERT INTO tasks (id, kind, patient, message, created_at, due_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (kind, message) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at, done_at = NULL, sealed = excluded.sealed
+	err = u.tx.QueryRowContext(u.ctx, `INSERT INTO tasks (id, kind, patient, message, created_at, due_at, tell_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (kind, message) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at, tell_at = excluded.tell_at, told = 0, told_at = 0,
+			done_at = NULL, sealed = excluded.sealed
 		WHERE tasks.done_at IS NOT NULL RETURNING id`,
-		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), sealed).Scan(&opened.ID)
+		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), micros(t.TellAt()), sealed).Scan(&opened.ID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // it is open
 	}
 	if err != nil {
 		return fmt.Errorf("keeping a change: %w", err)
 	}
-	u.taskMoved(gateway.TaskOpened, opened)
+	u.taskMoved(gateway.TaskOpened, opened, "")
 	return nil
 }
 
@@ -225,11 +278,11 @@ func (u *unit) closeTask(done gateway.TaskDone) error {
 	if err := open(key, sealed, &detail); err != nil {
 		return err
 	}
-	detail.Outcome = done.Outcome
+	detail.Outcome, detail.Note, detail.DoneBy = done.Outcome, done.Note, u.c.Actor
 	if sealed, err = seal(key, detail); err != nil {
 		return err
 	}
-	u.taskMoved(gateway.TaskClosed, t)
+	u.taskMoved(gateway.TaskClosed, t, done.Code)
 	return u.run("UPDATE tasks SET done_at = $2, sealed = $3 WHERE id = $1", done.ID, micros(u.c.At), sealed)
 }
 

@@ -19,6 +19,7 @@ func (u *unit) erase(id int64, p *patient) error {
 		"UPDATE messages SET sealed = NULL, reference = NULL WHERE patient = $1", // a reference is the practice's id of an appointment
 		"UPDATE decisions SET sealed = NULL WHERE message IN (SELECT id FROM messages WHERE patient = $1)",
 		"UPDATE tasks SET sealed = NULL WHERE patient = $1",
+		"UPDATE page_codes SET digest = NULL WHERE patient = $1",
 	} {
 		if err := u.run(query, id); err != nil {
 			return err

@@ -88,11 +88,11 @@ func (u *unit) messageMoved(s *gateway.Step, row waiting) {
 	}})
 }
 
-func (u *unit) taskMoved(kind gateway.EventType, t gateway.Task) {
+func (u *unit) taskMoved(kind gateway.EventType, t gateway.Task, code string) {
 	if !u.wanted.wants(kind) {
 		return
 	}
-	data := gateway.EventData{Task: strconv.FormatInt(t.ID, 10), Kind: string(t.Kind)}
+	data := gateway.EventData{Task: strconv.FormatInt(t.ID, 10), Kind: string(t.Kind), Code: code}
 	if t.Message != 0 {
 		data.Message = strconv.FormatInt(t.Message, 10)
 	}

@@ -208,6 +208,7 @@ func (u *unit) foldNumbers() error {
 		if !news {
 			continue
 		}
+		u.mirrorNumber(key, &f.Event)
 		for _, p := range u.patients {
 			for id, k := range p.keys {
 				// One whose record it was taken from moves too: an address that comes back is
@@ -282,6 +283,7 @@ func (u *unit) foldPatients() error {
 		if err := u.keepTexts(f, p); err != nil {
 			return err
 		}
+		u.mirrorPatient(f, p)
 		if f.Erase {
 			if err := u.erase(f.Patient, p); err != nil {
 				return err

@@ -154,7 +154,7 @@ func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
 }
 
 func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway.Attempt, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet
+	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet, wording
 		FROM attempts `+where, args...)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway
 	return got, scan(list, func(s scanner) error {
 		var a gateway.Attempt
 		var at int64
-		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &a.Status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet)
+		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &a.Status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet, &a.Wording)
 		a.At = instant(at)
 		got = append(got, a)
 		return err
@@ -192,11 +192,12 @@ func one[T any](list []T, err error) (*T, error) {
 
 // Calling counts messages of these patients that are sending. Answers that were
 // claimed on no version are left out: the confirmation of a stop goes out after the
-// stop. One that was is held by the fence like everything else.
+// stop. One that was is held by the fence like everything else. Words that are being
+// handed over in a call count as well.
 func (d *DB) Calling(ctx context.Context, patients []int64) (int, error) {
 	var n int
-	err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1"+
-		" AND (queue <> $2 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.id AND a.number = messages.attempts AND a.version <> 0))",
+	err := d.read.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM speaking WHERE patient IN "+d.ids(1)+") + (SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1"+
+		" AND (queue <> $2 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.id AND a.number = messages.attempts AND a.version <> 0)))",
 		rows(setOf(patients)), int(gateway.AnswerQueue)).Scan(&n)
 	return n, err
 }

@@ -264,11 +264,20 @@ func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, e
 	if f.Patient != 0 {
 		add("t.patient = $%d", f.Patient)
 	}
+	if f.Assignee != "" {
+		add("t.assignee = $%d", f.Assignee)
+	}
+	if f.Unassigned {
+		where = append(where, "t.assignee = ''")
+	}
+	if !f.DueBefore.IsZero() {
+		add("t.due_at < $%d", micros(f.DueBefore))
+	}
 	if f.After != 0 { // a task never moves in the order, done or not
 		add("("+worklist+") > (SELECT "+worklist+" FROM tasks t WHERE id = $%d)", f.After)
 	}
 	args = append(args, f.Limit)
-	list, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT t.id, t.kind, COALESCE(t.patient, 0), COALESCE(t.message, 0), t.created_at, t.due_at, COALESCE(t.done_at, 0), t.sealed, p.data_key
+	list, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT t.id, t.kind, COALESCE(t.patient, 0), COALESCE(t.message, 0), t.created_at, t.due_at, COALESCE(t.done_at, 0), t.assignee, t.told, t.told_at, t.sealed, p.data_key
 		FROM tasks t LEFT JOIN patients p ON p.id = t.patient WHERE %s ORDER BY %s LIMIT $%d`, strings.Join(where, " AND "), worklist, len(args)), args...)
 	if err != nil {
 		return nil, err
@@ -277,9 +286,9 @@ func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, e
 	return tasks, scan(list, func(s scanner) error {
 		var t gateway.Task
 		var kind string
-		var created, due, done int64
+		var created, due, done, told int64
 		var sealed, wrapped []byte
-		if err := s.Scan(&t.ID, &kind, &t.Patient, &t.Message, &created, &due, &done, &sealed, &wrapped); err != nil {
+		if err := s.Scan(&t.ID, &kind, &t.Patient, &t.Message, &created, &due, &done, &t.Assignee, &t.Told, &told, &sealed, &wrapped); err != nil {
 			return err
 		}
 		key, err := d.keys.dataKey(wrapped)
@@ -289,7 +298,7 @@ func (d *DB) Tasks(ctx context.Context, f gateway.TaskFilter) ([]gateway.Task, e
 		if key == nil {
 			key = d.keys.general // of nobody, or written after an erasure
 		}
-		t.Kind, t.Created, t.Due, t.DoneAt = gateway.TaskKind(kind), instant(created), instant(due), instant(done)
+		t.Kind, t.Created, t.Due, t.DoneAt, t.ToldAt = gateway.TaskKind(kind), instant(created), instant(due), instant(done), instant(told)
 		err = open(key, sealed, &t.Detail)
 		tasks = append(tasks, t)
 		return err

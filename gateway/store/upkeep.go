@@ -41,6 +41,7 @@ func (d *DB) Forget(ctx context.Context, r Retention) (int, error) {
 		{"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE status >= 2 AND status = 2 AND ended_at < $1 LIMIT $2)", now.Add(-r.Events)},
 		{"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE status >= 2 AND ended_at < $1 LIMIT $2)", now.Add(-r.Dead)},
 		{"DELETE FROM happenings WHERE id IN (SELECT h.id FROM happenings h WHERE h.at < $1 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event = h.id) LIMIT $2)", now.Add(-r.Events)},
+		{"DELETE FROM speaking WHERE id IN (SELECT id FROM speaking WHERE at < $1 LIMIT $2)", now.Add(-10 * time.Minute)}, // left by a crash
 		{"DELETE FROM page_codes WHERE patient IN (SELECT patient FROM page_codes WHERE at < $1 LIMIT $2)", now.Add(-48 * time.Hour)},
 	} {
 		n, err := d.forget(ctx, step.query, step.before)

@@ -26,6 +26,7 @@ func RunPageCodes(t *testing.T, open func(t *testing.T) Bench) {
 		"a code has so many tries, side by side":   codeTries,
 		"codes asked for side by side are counted": codesAreCounted,
 		"the fence holds what goes to an address":  codeIsFenced,
+		"a code goes with its patient":             codeGoes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t)
@@ -176,5 +177,14 @@ func codeIsFenced(t *testing.T, b Bench, _ pageCodes) {
 		if n, err := b.Store.Calling(context.Background(), []int64{patient}); n != c.waits || err != nil {
 			t.Errorf("claimed on version %d: an acknowledgement waits for %d messages, %v", c.version, n, err)
 		}
+	}
+}
+
+func codeGoes(t *testing.T, b Bench, codes pageCodes) {
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	before := b.keepCode(t, codes, patient, address, "one").Add(-time.Second)
+	b.erase(t, patient)
+	if _, try, err := codes.TryCode(context.Background(), patient, address, before, 5); err != nil || try != 0 {
+		t.Errorf("the code of somebody erased still opens the page: %d, %v", try, err)
 	}
 }

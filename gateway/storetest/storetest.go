@@ -32,9 +32,12 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"a stop is never lost to a number being given":      stopRace,
 		"a stale claim is refused, alone":                   staleClaim,
 		"two workers, one claim":                            oneClaim,
+		"words that are being said are a call under way":    wordsAreACall,
 		"the last place under a cap is taken once":          capIsTakenOnce,
 		"an event is heard once":                            heardOnce,
 		"a refused step can refuse the whole":               refusedWhole,
+		"a turn is taken once":                              oneTurn,
+		"a turn outlives nobody":                            turnAfterErasure,
 		"an idempotency key keeps its first answer":         firstAnswer,
 		"a second stop is not confirmed again":              confirmedOnce,
 		"words of a number are ordered by when they came":   providersClock,
@@ -45,11 +48,15 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"the worklist has a crisis first, then what is due": worklist,
 		"a list tells decisions and what was heard":         listTellsWhy,
 		"a number's history stands beside its patient's":    history,
+		"a text is approved once, by another person":        templateSteps,
+		"two people approve at once":                        oneApproval,
+		"an attempt says which words went out":              wordingKept,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 	runMailboxes(t, open)
 	runErasure(t, open)
+	runTasks(t, open)
 }
 
 func (b Bench) commit(t *testing.T, c gateway.Change) gateway.Kept {
@@ -173,6 +180,36 @@ func snapshotEqualsFold(t *testing.T, b Bench) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("kept %+v, folded %+v", got, want)
 	}
+}
+
+func wordsAreACall(t *testing.T, b Bench) {
+	patient, address := b.enrol(t, "p1", "+13035550111")
+	m := b.accept(t, patient)
+	calling := func(want int) {
+		t.Helper()
+		if n, err := b.Store.Calling(context.Background(), []int64{patient}); err != nil || n != want {
+			t.Errorf("%d calling, not %d, %v", n, want, err)
+		}
+	}
+	b.commit(t, gateway.Change{Steps: []gateway.Step{b.claim(m, patient, address, b.snapshot(t, patient).Version)}})
+	b.commit(t, gateway.Change{Steps: []gateway.Step{{Message: m, From: gateway.Sending, To: gateway.Sent}}})
+	calling(0)
+	said := func(version int64) gateway.Change {
+		return gateway.Change{Whole: true, Speaks: []int64{b.NewID()}, Steps: []gateway.Step{{Message: m, Patient: patient, From: gateway.Sent, To: gateway.Sent, Version: version}}}
+	}
+	one, two := said(b.snapshot(t, patient).Version), said(b.snapshot(t, patient).Version)
+	b.commit(t, one)
+	b.commit(t, two)
+	calling(2)
+	b.commit(t, gateway.Change{Spoken: one.Speaks})
+	calling(1)
+	b.commit(t, gateway.Change{Spoken: two.Speaks})
+	old := said(b.snapshot(t, patient).Version)
+	b.commit(t, gateway.Change{Numbers: []gateway.NumberFact{b.stop("+13035550111", b.Now())}})
+	if _, err := b.try(old); !errors.Is(err, gateway.ErrStale) {
+		t.Errorf("words judged before a stop: %v", err)
+	}
+	calling(0)
 }
 
 func staleClaim(t *testing.T, b Bench) {

@@ -164,7 +164,7 @@ func newBenchOn(t *testing.T, url, database string, change ...func(*policy.File)
 		PostalAddress: "12 Main Street, Denver, CO 80202", TimeZone: "America/Denver",
 	}
 	b.sender = &dispatch.Dispatcher{
-		Store: b.store, Cache: noCache{}, Fence: fence, Policy: p, Templates: templates.Builtin(), Identity: identity,
+		Store: b.store, Cache: noCache{}, Fence: fence, Policy: p, Templates: templates.Builtin, Identity: identity,
 		Ways: map[dispatch.WayOf]dispatch.Way{}, Senders: map[channels.Program]string{channels.Care: "+13035550111"}, Links: b.links,
 		Now: b.clock.Now, NewID: b.ids.New, Wake: wake, Ready: func() error { return nil }, Fault: func(err error) { t.Error(err) },
 		Lease: 5 * time.Second, LookupAfter: 10 * time.Second, UnknownAfter: 10 * time.Minute,

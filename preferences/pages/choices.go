@@ -129,7 +129,7 @@ func (p *Pages) question(category string, list ...channels.Channel) policy.Quest
 
 // state is the phrase for how a category stands on a channel.
 func (p *Pages) state(snapshot *preferences.Snapshot, category string, ch channels.Channel) string {
-	switch outcome, code := p.Policy.Screen(snapshot, p.question(category, ch)); {
+	switch outcome, code, _ := p.Policy.Screen(snapshot, p.question(category, ch)); {
 	case outcome == policy.Send, outcome == policy.Defer:
 		return "state.on"
 	case code == policy.Stopped:

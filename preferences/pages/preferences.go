@@ -233,7 +233,7 @@ func (p *Pages) careChannels(snapshot *preferences.Snapshot) []channels.Channel 
 			continue
 		}
 		for _, ch := range c.Channels {
-			outcome, _ := p.Policy.Screen(snapshot, p.question(name, ch))
+			outcome, _, _ := p.Policy.Screen(snapshot, p.question(name, ch))
 			open[ch] = open[ch] || outcome == policy.Send || outcome == policy.Defer
 		}
 	}

@@ -66,7 +66,7 @@ func wrongCode(code string) string {
 // isOn says whether a message of a category would go by a channel now.
 func (b *bench) isOn(patient int64, category string, ch channels.Channel) bool {
 	b.t.Helper()
-	outcome, _ := b.sender.Policy.Screen(b.snapshot(patient), policy.Question{Category: category, Channels: []channels.Channel{ch}, Now: b.clock.Now()})
+	outcome, _, _ := b.sender.Policy.Screen(b.snapshot(patient), policy.Question{Category: category, Channels: []channels.Channel{ch}, Now: b.clock.Now()})
 	return outcome == policy.Send || outcome == policy.Defer
 }
 

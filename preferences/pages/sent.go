@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -111,11 +112,12 @@ func (p *Pages) whyKey(m *gateway.Message) string {
 	return "why.provider"
 }
 
-// zone is the clock that the patient reads: their own zone, else the practice's.
+// zone is the clock that the patient reads: their own zone, else the practice's. Who may
+// live in several most likely lives in the practice's, where that is one of them.
 func (p *Pages) zone(s *preferences.Snapshot) *time.Location {
 	name := p.Identity.TimeZone
-	if len(s.Zones) > 0 {
-		name = s.Zones[0]
+	if names := s.Zones.Names(); len(names) > 0 && !slices.Contains(names, name) {
+		name = names[0]
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {

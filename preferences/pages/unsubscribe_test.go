@@ -150,7 +150,7 @@ func TestYesAfterNoIsStoppedAgain(t *testing.T) {
 	if n := len(b.ledger(patient)) - before; n != 1 {
 		t.Errorf("%d events for one more no", n)
 	}
-	if o, code := b.sender.Policy.Screen(b.snapshot(patient), policy.Question{Category: "newsletter", Now: b.clock.Now()}); o != policy.Suppress || code != policy.OptedOut {
+	if o, code, _ := b.sender.Policy.Screen(b.snapshot(patient), policy.Question{Category: "newsletter", Now: b.clock.Now()}); o != policy.Suppress || code != policy.OptedOut {
 		t.Errorf("the newsletter is %s, %s", o, code)
 	}
 }
@@ -159,7 +159,7 @@ func TestOneClickLeavesCareAlone(t *testing.T) {
 	b := newBench(t)
 	patient := b.enrol("en")
 	b.do(http.MethodPost, b.unsubscribePath(patient, "non_essential"), nil)
-	if o, code := b.sender.Policy.Screen(b.snapshot(patient), policy.Question{Category: "appointment_reminder", Channels: []channels.Channel{channels.Email}, Now: b.clock.Now()}); o != policy.Send {
+	if o, code, _ := b.sender.Policy.Screen(b.snapshot(patient), policy.Question{Category: "appointment_reminder", Channels: []channels.Channel{channels.Email}, Now: b.clock.Now()}); o != policy.Send {
 		t.Errorf("a reminder is %s, %s", o, code)
 	}
 }

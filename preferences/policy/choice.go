@@ -5,20 +5,28 @@ import (
 	"harmonize.care/heed/preferences"
 )
 
+// word is what somebody said: when, whether it was a yes, and what a yes counts as.
+type word struct {
+	at    int64
+	in    bool
+	level preferences.Consent
+}
+
 // lastWord gives the latest choice that covers a category on a channel, however
 // broad or narrow; at the same instant the refusal. A spam report is such a word,
 // said of the mailbox. False: nothing was said.
-func lastWord(s *preferences.Snapshot, cat *Category, ch channels.Channel, a *preferences.Address) (last preferences.Choice, said bool) {
+func lastWord(s *preferences.Snapshot, cat *Category, ch channels.Channel, a *preferences.Address) (last word, said bool) {
 	if ch == channels.Email && a.OptedOut != 0 {
-		last, said = preferences.Choice{Topic: preferences.TopicNonEssential, Channel: channels.Email, At: a.OptedOut}, true
+		last, said = word{at: a.OptedOut}, true
 	}
 	for i := range s.Choices {
 		c := &s.Choices[i]
 		if !covers(c, cat, ch) {
 			continue
 		}
-		if !said || c.At > last.At || c.At == last.At && weaker(c, &last) {
-			last, said = *c, true
+		w := word{c.At, c.In, level(c)}
+		if !said || w.at > last.at || w.at == last.at && weaker(w, last) {
+			last, said = w, true
 		}
 	}
 	return last, said
@@ -34,11 +42,11 @@ func covers(c *preferences.Choice, cat *Category, ch channels.Channel) bool {
 
 // weaker orders words of the same instant: a refusal before a consent, a weaker
 // consent before a stronger one.
-func weaker(a, b *preferences.Choice) bool {
-	if a.In != b.In {
-		return !a.In
+func weaker(a, b word) bool {
+	if a.in != b.in {
+		return !a.in
 	}
-	return level(a) < level(b)
+	return a.level < b.level
 }
 
 // level is what an opt-in counts as: one without a level as provided, one to

@@ -82,16 +82,16 @@ func TestWaiting(t *testing.T) {
 	runRules(t, testPolicy(t), []ruleCase{
 		{"ten hours for a text, with an open mailbox behind it", "appointment_reminder", night, nil, nil, want{Defer, QuietHours, channels.SMS, 1, "2026-11-25T15:00:00Z"}},
 		{"twelve hours are not more than twelve", "appointment_reminder", "2026-11-26T02:00:00Z", func(s *preferences.Snapshot) {
-			s.Zones, s.Addresses[0].Zones = []string{"America/New_York"}, []string{"America/Chicago"}
+			s.Zones, s.Addresses[0].Zones = preferences.ZoneSetOf("America/New_York"), preferences.ZoneSetOf("America/Chicago")
 		}, nil, want{Defer, QuietHours, channels.SMS, 1, "2026-11-26T14:00:00Z"}},
 		{"more than twelve hours: the mailbox", "appointment_reminder", "2026-11-25T04:30:00Z", func(s *preferences.Snapshot) {
-			s.Addresses[0].Zones = preferences.ZonesOfNumber("+18085550117")
+			s.Addresses[0].Zones = preferences.ZoneSetOf(preferences.ZonesOfNumber("+18085550117")...)
 		}, nil, want{Send, "", channels.Email, 2, ""}},
 		{"more than twelve hours, and nothing else: it waits", "appointment_reminder", "2026-11-25T04:30:00Z", func(s *preferences.Snapshot) {
-			s.Addresses[0].Zones = preferences.ZonesOfNumber("+18085550117")
+			s.Addresses[0].Zones = preferences.ZoneSetOf(preferences.ZonesOfNumber("+18085550117")...)
 		}, only(channels.SMS), want{Defer, QuietHours, channels.SMS, 1, "2026-11-25T18:00:00Z"}},
 		{"a non-essential message waits as long as it takes", "symptom_check_in", "2026-11-25T04:30:00Z", all(consented(preferences.Express), func(s *preferences.Snapshot) {
-			s.Addresses[0].Zones = preferences.ZonesOfNumber("+18085550117")
+			s.Addresses[0].Zones = preferences.ZoneSetOf(preferences.ZonesOfNumber("+18085550117")...)
 		}), nil, want{Defer, QuietHours, channels.SMS, 1, "2026-11-25T18:00:00Z"}},
 		{"frequency_cap: the third text of a day goes by email", "follow_up", day, nil, used(channels.Care), want{Send, "", channels.Email, 2, ""}},
 		{"frequency_cap: even where it frees up within the hour", "follow_up", "2026-11-25T03:59:00Z", nil, func(q *Question) {

@@ -25,7 +25,7 @@ func FuzzDecide(f *testing.F) {
 	seed("appointment_reminder", 0)
 	s.Choices = []preferences.Choice{{Topic: "marketing", In: true, Consent: preferences.Written, At: 2}, {Topic: "non_essential", Channel: channels.Voice, At: 2}}
 	s.Confidential = &preferences.Confidential{Only: []preferences.Pair{pair(channels.SMS, 1), pair(channels.Email, 2)}, Discreet: true}
-	s.Zones = []string{"Pacific/Guam", "Local", ""}
+	s.Zones = preferences.ZoneSetOf("Pacific/Guam", "Local", "")
 	seed("marketing", 1<<40-1)
 	s.Authorizations = []preferences.Authorization{{Category: "sponsored_marketing", SignedOn: preferences.Date{Year: 2026, Month: 1, Day: 1}, ExpiresOn: preferences.Date{Year: -3, Month: 200, Day: -9}}}
 	seed("sponsored_marketing", 0x5555555555)
@@ -36,8 +36,8 @@ func FuzzDecide(f *testing.F) {
 		}
 		q := fuzzed(category, flags, now, later, expires, usage)
 		d := p.Decide(&s, q)
-		if outcome, code := p.Screen(&s, q); outcome != d.Outcome || code != d.Code {
-			t.Fatalf("screening says %s %q, the decision %s %q", outcome, code, d.Outcome, d.Code)
+		if outcome, code, by := p.Screen(&s, q); outcome != d.Outcome || code != d.Code || by != d.Pair {
+			t.Fatalf("screening says %s %q by %v, the decision %s %q by %v", outcome, code, by, d.Outcome, d.Code, d.Pair)
 		}
 		if (d.Outcome == Send || d.Outcome == Defer) && s.Confidential != nil && !slices.Contains(s.Confidential.Only, d.Pair) {
 			t.Fatalf("%s by %v", d.Outcome, d.Pair)

@@ -60,7 +60,7 @@ func drawAddress(id int64) *rapid.Generator[preferences.Address] {
 				a.Stops = channels.ProgramSet(rapid.IntRange(0, int(channels.AllPrograms)).Draw(t, "stops"))
 			}
 			a.Line = preferences.LineType(rapid.IntRange(0, 3).Draw(t, "line"))
-			a.Zones = preferences.ZonesOfNumber(rapid.SampledFrom(numbers).Draw(t, "number"))
+			a.Zones = preferences.ZoneSetOf(preferences.ZonesOfNumber(rapid.SampledFrom(numbers).Draw(t, "number"))...)
 		} else {
 			if rapid.IntRange(0, 7).Draw(t, "spam") == 7 {
 				a.OptedOut = int64(rapid.IntRange(1, 4).Draw(t, "reported"))
@@ -94,7 +94,7 @@ func drawPair(s *preferences.Snapshot) *rapid.Generator[preferences.Pair] {
 func drawSnapshot(now time.Time) *rapid.Generator[*preferences.Snapshot] {
 	return rapid.Custom(func(t *rapid.T) *preferences.Snapshot {
 		seldom := func(what string) bool { return rapid.IntRange(0, 19).Draw(t, what) == 19 }
-		s := &preferences.Snapshot{Patient: 7, Version: 3, Zones: rapid.SampledFrom(patientZones).Draw(t, "zones")}
+		s := &preferences.Snapshot{Patient: 7, Version: 3, Zones: preferences.ZoneSetOf(rapid.SampledFrom(patientZones).Draw(t, "zones")...)}
 		if seldom("standing") {
 			s.Standing = preferences.Standing(rapid.IntRange(1, 2).Draw(t, "which"))
 		}
@@ -189,7 +189,7 @@ func draw(t *rapid.T) (*preferences.Snapshot, Question) {
 // copied gives a snapshot that shares nothing with s.
 func copied(s *preferences.Snapshot) *preferences.Snapshot {
 	c := *s
-	c.Zones, c.Addresses, c.Choices = slices.Clone(s.Zones), slices.Clone(s.Addresses), slices.Clone(s.Choices)
+	c.Addresses, c.Choices = slices.Clone(s.Addresses), slices.Clone(s.Choices)
 	c.Care.Order, c.Care.Declined = slices.Clone(s.Care.Order), slices.Clone(s.Care.Declined)
 	c.Restrictions, c.Authorizations = slices.Clone(s.Restrictions), slices.Clone(s.Authorizations)
 	if s.Confidential != nil {

@@ -39,7 +39,7 @@ func inside(program channels.Program, now time.Time, s *preferences.Snapshot, a 
 // for every zone of the 50 states.
 func zonesOf(s *preferences.Snapshot, a *preferences.Address) []*time.Location {
 	var list []*time.Location
-	names := slices.Concat(s.Zones, a.Zones)
+	names := slices.Concat(s.Zones.Names(), a.Zones.Names())
 	if len(names) == 0 {
 		names = preferences.AllZones()
 	}

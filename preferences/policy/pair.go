@@ -10,40 +10,66 @@ import (
 
 // ruling is what the rules say of one pair.
 type ruling struct {
-	Considered
-	ends time.Time // of the window it is inside of; zero where none applies
+	address *preferences.Address
+	ch      channels.Channel
+	verdict Verdict
+	form    Form
+	code    Code
+	until   int64 // where it is deferred, Unix microseconds
 }
 
-// inquiry is one question about one patient while it is judged.
-type inquiry struct {
-	p     *Policy
-	s     *preferences.Snapshot
-	q     *Question
-	cat   *Category
-	at    time.Time
-	other bool // some number of the patient stopped this program
+func (r *ruling) pair() preferences.Pair {
+	if r.address == nil {
+		return preferences.Pair{}
+	}
+	return preferences.Pair{Channel: r.ch, Address: r.address.ID}
 }
 
-func refused(c Considered, code Code) ruling {
-	c.Verdict, c.Code = Refused, code
-	return ruling{Considered: c}
+func (r *ruling) deferredTo() time.Time {
+	if r.verdict != Deferred {
+		return time.Time{}
+	}
+	return instant(r.until)
+}
+
+func (r *ruling) considered() Considered {
+	return Considered{Pair: r.pair(), Verdict: r.verdict, Code: r.code, Until: r.deferredTo(), Form: r.form}
+}
+
+// outcome is what becomes of a message that goes by this pair.
+func (r *ruling) outcome() (Outcome, Code) {
+	if r.verdict == Deferred {
+		return Defer, r.code
+	}
+	return Send, r.code
+}
+
+func (r *ruling) refuse(code Code) { r.verdict, r.code = Refused, code }
+
+// postpone keeps the code of what deferred it first.
+func (r *ruling) postpone(code Code) {
+	if r.verdict != Deferred {
+		r.verdict, r.code = Deferred, code
+	}
 }
 
 // pair asks the rules, in order; the first that stops it gives the code.
-func (i *inquiry) pair(ch channels.Channel, a *preferences.Address) ruling {
-	c := Considered{Pair: preferences.Pair{Channel: ch, Address: a.ID}}
-	if code := i.address(c.Pair, a); code != "" {
-		return refused(c, code)
+func (i *inquiry) pair(r *ruling) {
+	if code := i.address(r.pair(), r.address); code != "" {
+		r.refuse(code)
+		return
 	}
-	if code := i.words(ch, a); code != "" {
-		return refused(c, code)
+	if code := i.words(r.ch, r.address); code != "" {
+		r.refuse(code)
+		return
 	}
-	form, code := i.content(ch)
+	form, code := i.content(r.ch)
 	if code != "" {
-		return refused(c, code)
+		r.refuse(code)
+		return
 	}
-	c.Form = form
-	return i.timing(c, a)
+	r.form, r.verdict = form, Allowed
+	i.timing(r)
 }
 
 // address: the confidential instruction first. No class, consent, opt-in, staff
@@ -67,23 +93,23 @@ func (i *inquiry) address(pair preferences.Pair, a *preferences.Address) Code {
 // words: what the person said. A stop binds whoever has the number, and a
 // patient's other numbers for what is not essential: 47 CFR 64.1200(a)(10).
 func (i *inquiry) words(ch channels.Channel, a *preferences.Address) Code {
-	if ch != channels.Email && (a.Stops.Has(i.cat.Program) || i.other && i.cat.Class == NonEssential) {
+	if ch != channels.Email && (a.Stops.Has(i.cat.Program) || i.other && !i.cat.essential) {
 		return Stopped
 	}
 	have := min(a.Consent, preferences.Express) // written comes only from a choice
-	if i.cat.Class == NonEssential {
+	if !i.cat.essential {
 		last, said := lastWord(i.s, i.cat, ch, a)
-		if said && !last.In {
+		if said && !last.in {
 			return OptedOut
 		}
 		if said {
-			have = level(&last)
+			have = last.level
 		}
 	}
 	if have < i.cat.Consent[ch] {
 		return ConsentMissing
 	}
-	if i.cat.Class == Essential && !i.q.overrides(i.cat) && slices.Contains(i.s.Care.Declined, ch) {
+	if i.cat.essential && !i.q.Override && slices.Contains(i.s.Care.Declined, ch) {
 		return ChannelDeclined
 	}
 	return ""
@@ -120,51 +146,51 @@ func (i *inquiry) content(ch channels.Channel) (Form, Code) {
 func (i *inquiry) discreet() bool { return i.s.Confidential != nil && i.s.Confidential.Discreet }
 
 // timing: windows and caps defer; a missing adapter and a missed time refuse.
-func (i *inquiry) timing(c Considered, a *preferences.Address) ruling {
-	r := ruling{Considered: c}
-	r.Verdict = Allowed
-	if c.Pair.Channel != channels.Email && !(i.q.Urgent && i.cat.Class == Essential) && !i.q.overrides(i.cat) {
-		i.wait(&r, a)
+func (i *inquiry) timing(r *ruling) {
+	if i.waits && r.ch != channels.Email {
+		i.wait(r)
 	}
 	switch {
-	case r.Verdict == Refused:
-	case i.q.AtDispatch && !i.q.Adapters[c.Pair.Channel]:
-		return refused(c, NoAdapter)
-	case i.q.ExpiresAt.IsZero():
-	case !i.at.Before(i.q.ExpiresAt), r.Verdict == Deferred && !r.Until.Before(i.q.ExpiresAt):
-		return refused(c, TooLate)
+	case r.verdict == Refused:
+	case i.q.AtDispatch && !i.q.Adapters[r.ch]:
+		r.refuse(NoAdapter)
+	case i.at >= i.expires, r.verdict == Deferred && r.until >= i.expires:
+		r.refuse(TooLate)
 	}
-	return r
 }
 
 // wait finds the first moment at which window and cap both allow.
-func (i *inquiry) wait(r *ruling, a *preferences.Address) {
-	g := &i.p.programs[i.cat.Program]
-	var list [room]*time.Location
-	places := i.p.places(list[:0], i.s.Zones, a.Zones)
-	at, code := i.at, Code("")
-	for {
-		open, ok := g.next(at, places)
+func (i *inquiry) wait(r *ruling) {
+	var list [room]*zone
+	g, places := &i.p.programs[i.cat.Program], i.p.zones.places(list[:0], &i.s.Zones, &r.address.Zones)
+	for at := i.at; ; {
+		from := floorDiv(at, second)
+		open, ok := g.next(from, places)
 		if !ok {
-			*r = refused(r.Considered, QuietHours)
+			r.refuse(QuietHours)
 			return
 		}
-		if open.After(at) && code == "" {
-			code = QuietHours
+		if open > from {
+			at = open * second
+			r.postpone(QuietHours)
 		}
-		at = open
-		free, until := i.p.CapFrees(i.s, i.cat, a, i.q.Usage[i.cat.Program], at)
-		if free {
-			break
+		free := i.p.capFrees(i.s, i.cat, r.address, i.q.Usage[i.cat.Program], at)
+		if free == at {
+			r.until = at
+			return
 		}
-		if code == "" {
-			code = FrequencyCap
-		}
-		at = until
+		at = free
+		r.postpone(FrequencyCap)
 	}
-	if code == "" {
-		r.ends = g.closing(at, places)
-		return
+}
+
+// windowEnds gives when the window of a text or call that goes now ends, and the zero
+// time where it goes at any hour.
+func (i *inquiry) windowEnds(r *ruling) time.Time {
+	if r.verdict != Allowed || r.ch == channels.Email || !i.waits {
+		return time.Time{}
 	}
-	r.Verdict, r.Code, r.Until = Deferred, code, at
+	var list [room]*zone
+	g, places := &i.p.programs[i.cat.Program], i.p.zones.places(list[:0], &i.s.Zones, &r.address.Zones)
+	return instant(g.closing(floorDiv(i.at, second), places) * second)
 }

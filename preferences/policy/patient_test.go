@@ -100,7 +100,7 @@ func TestAuthorizationMissing(t *testing.T) {
 	} {
 		s := ana()
 		if c.zones != nil {
-			s.Zones = c.zones
+			s.Zones = preferences.ZoneSetOf(c.zones...)
 		}
 		said(yes("marketing", channels.Email, preferences.Written))(s)
 		s.Authorizations = []preferences.Authorization{{ID: 1, Category: c.category, SignedOn: date(c.signed), ExpiresOn: date(c.expires)}}

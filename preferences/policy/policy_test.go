@@ -50,7 +50,7 @@ const (
 // ana has a mobile in Denver (id 1) and a mailbox (id 2).
 func ana() *preferences.Snapshot {
 	return &preferences.Snapshot{
-		Patient: 7, Version: 1, Locale: "en", Zones: []string{"America/Denver"},
+		Patient: 7, Version: 1, Locale: "en", Zones: preferences.ZoneSetOf("America/Denver"),
 		Addresses: []preferences.Address{phone(1, "+13035550111"), mailbox(2)},
 	}
 }
@@ -58,7 +58,7 @@ func ana() *preferences.Snapshot {
 func phone(id int64, number string) preferences.Address {
 	return preferences.Address{
 		ID: id, Kind: channels.Phone, Line: preferences.Mobile, OnRecord: true, Rank: int16(id), Consent: preferences.Provided,
-		Zones: preferences.ZonesOfNumber(number),
+		Zones: preferences.ZoneSetOf(preferences.ZonesOfNumber(number)...),
 	}
 }
 
@@ -116,8 +116,8 @@ func runRules(t *testing.T, p *Policy, cases []ruleCase) {
 			if c.want.until != "" && !d.Until.Equal(at(t, c.want.until)) {
 				t.Errorf("until %s, wanted %s", d.Until.UTC(), c.want.until)
 			}
-			if outcome, code := p.Screen(s, q); outcome != d.Outcome || code != d.Code {
-				t.Errorf("screening says %s %s", outcome, code)
+			if outcome, code, by := p.Screen(s, q); outcome != d.Outcome || code != d.Code || by != d.Pair {
+				t.Errorf("screening says %s %s by %v", outcome, code, by)
 			}
 		})
 	}

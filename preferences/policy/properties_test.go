@@ -74,7 +74,7 @@ func TestOrderAndClockFaceChangeNothing(t *testing.T) {
 		s, q := draw(t)
 		want := policies[0].Decide(s, q)
 		o := copied(s)
-		o.Zones = rapid.Permutation(o.Zones).Draw(t, "zones")
+		o.Zones = preferences.ZoneSetOf(rapid.Permutation(o.Zones.Names()).Draw(t, "zones")...)
 		o.Choices = rapid.Permutation(o.Choices).Draw(t, "choices")
 		o.Restrictions = rapid.Permutation(o.Restrictions).Draw(t, "restrictions")
 		o.Authorizations = rapid.Permutation(o.Authorizations).Draw(t, "authorizations")
@@ -131,8 +131,8 @@ func TestScreeningAgreesWithTheDecision(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, q := draw(t)
 		d := p.Decide(s, q)
-		if outcome, code := p.Screen(s, q); outcome != d.Outcome || code != d.Code {
-			t.Fatalf("screening says %s %q, the decision %s %q", outcome, code, d.Outcome, d.Code)
+		if outcome, code, by := p.Screen(s, q); outcome != d.Outcome || code != d.Code || by != d.Pair {
+			t.Fatalf("screening says %s %q by %v, the decision %s %q by %v", outcome, code, by, d.Outcome, d.Code, d.Pair)
 		}
 	})
 }

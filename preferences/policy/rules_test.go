@@ -170,7 +170,7 @@ func TestConsideredListsEveryOfferedPair(t *testing.T) {
 	if len(d.Considered) != 1 || d.Considered[0] != (Considered{Verdict: Refused, Code: ChannelNotOffered}) {
 		t.Errorf("nothing offered is said once, with no pair: %+v", d.Considered)
 	}
-	d = p.Decide(&preferences.Snapshot{Zones: []string{"America/Denver"}}, ask("appointment_reminder", at(t, day)))
+	d = p.Decide(&preferences.Snapshot{Zones: preferences.ZoneSetOf("America/Denver")}, ask("appointment_reminder", at(t, day)))
 	if len(d.Considered) != 1 || d.Considered[0] != (Considered{Verdict: Refused, Code: NoAddress}) {
 		t.Errorf("no address is said once, with no pair: %+v", d.Considered)
 	}

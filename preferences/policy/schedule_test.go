@@ -31,7 +31,7 @@ func TestScheduleEarlierRatherThanTooLate(t *testing.T) {
 		{"not a non-essential message", "symptom_check_in", day, "2026-11-25T12:00:00Z", "2026-11-25T14:00:00Z", consented(preferences.Express), nil, "2026-11-25T12:00:00Z"},
 		{"an urgent one goes at its time", "appointment_reminder", day, "2026-11-25T12:00:00Z", "2026-11-25T14:00:00Z", nil, func(q *Question) { q.Urgent = true }, "2026-11-25T12:00:00Z"},
 		{"a mailbox before the phone is open at any time", "appointment_reminder", day, "2026-11-25T12:00:00Z", "2026-11-25T14:00:00Z", func(s *preferences.Snapshot) { s.Care.Order = []channels.Channel{channels.Email} }, nil, "2026-11-25T12:00:00Z"},
-		{"by the window of every zone", "appointment_reminder", day, "2026-11-25T12:00:00Z", "2026-11-25T15:00:00Z", func(s *preferences.Snapshot) { s.Addresses[0].Zones = []string{"America/New_York"} }, nil, "2026-11-25T01:59:00Z"},
+		{"by the window of every zone", "appointment_reminder", day, "2026-11-25T12:00:00Z", "2026-11-25T15:00:00Z", func(s *preferences.Snapshot) { s.Addresses[0].Zones = preferences.ZoneSetOf("America/New_York") }, nil, "2026-11-25T01:59:00Z"},
 		{"the evening before is over, and now is night", "appointment_reminder", "2026-11-25T04:30:00Z", "2026-11-25T12:00:00Z", "2026-11-25T14:00:00Z", nil, nil, "2026-11-25T12:00:00Z"},
 		{"never before now, but in what is left of that minute", "appointment_reminder", "2026-11-25T03:59:30Z", "2026-11-25T12:00:00Z", "2026-11-25T14:00:00Z", nil, nil, "2026-11-25T03:59:30Z"},
 		{"too late for another reason than the hour", "follow_up", day, "2026-11-24T20:00:30Z", "2026-11-24T20:00:30Z", nil, func(q *Question) { only(channels.SMS)(q) }, "2026-11-24T20:00:30Z"},

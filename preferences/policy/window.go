@@ -7,126 +7,124 @@ import (
 	"harmonize.care/heed/preferences"
 )
 
-// horizon is how far ahead an opening is looked for.
-const horizon = 8 * 24 * time.Hour
+// horizon is how far ahead an opening is looked for, in seconds.
+const horizon = 8 * aDay
 
-// room is how many zones fit where no memory is asked for.
-const room = 16
+// program is a program, compiled.
+type program struct {
+	days        [7]bool
+	open, close int64 // seconds of the day
+	holidays    bool
+	cap         CapRule
+	working     [(tableDays + 63) / 64]uint64 // worksOn, one bit for each day of the tables
+}
 
-// places adds every zone a pair's person may be in to list, which is empty: the
-// patient's own (or every zone of the postal code or state), and every zone of the
-// number's area code. Nothing known, or a zone that this build does not know: every
-// zone of the 50 states as well.
-func (p *Policy) places(list []*time.Location, own, area []string) []*time.Location {
-	known := true
-	for _, names := range [...][]string{own, area} {
-		for _, name := range names {
-			if loc := p.location(name); loc != nil {
-				list = append(list, loc)
-			} else {
-				known = false
-			}
+// layOut fills the table of working days.
+func (g *program) layOut() {
+	for n := range int64(tableDays) {
+		if g.worksOn(tableFrom/aDay + n) {
+			g.working[n/64] |= 1 << (n % 64)
 		}
 	}
-	if !known || len(list) == 0 {
-		list = append(list, p.nation...)
+}
+
+func (g *program) works(day int64) bool {
+	if n := uint64(day - tableFrom/aDay); n < tableDays {
+		return g.working[n/64]>>(n%64)&1 == 1
 	}
-	return list
+	return g.worksOn(day)
 }
 
-// openAt says whether a local time is inside. The window is half-open.
-func (g *program) openAt(local time.Time) bool {
-	minute := local.Hour()*60 + local.Minute()
-	return minute >= g.open && minute < g.close && g.works(local)
+func (g *program) worksOn(day int64) bool {
+	date := time.Unix(day*aDay, 0).UTC()
+	return g.days[date.Weekday()] && !(g.holidays && federalHoliday(date))
 }
 
-func (g *program) works(local time.Time) bool {
-	return g.days[local.Weekday()] && !(g.holidays && federalHoliday(local))
+// openAt says whether a moment is inside. The window is half-open.
+func (g *program) openAt(at int64, z *zone) bool {
+	day, clock := z.local(at)
+	return clock >= g.open && clock < g.close && g.works(day)
 }
 
-// next gives the first moment from t on that is inside in every place, or false
+// next gives the first second from one on that is inside in every place, or false
 // when there is none within the horizon.
-func (g *program) next(t time.Time, places []*time.Location) (time.Time, bool) {
-	end := t.Add(horizon)
-	for at := t; !at.After(end); {
+func (g *program) next(from int64, places []*zone) (int64, bool) {
+	for at := from; at <= from+horizon; {
 		moved := false
-		for _, loc := range places {
-			if local := at.In(loc); !g.openAt(local) {
-				at, moved = g.opening(local), true
+		for _, z := range places {
+			if !g.openAt(at, z) {
+				at, moved = g.opening(at, z), true
 			}
 		}
 		if !moved {
 			return at, true
 		}
 	}
-	return time.Time{}, false
+	return 0, false
 }
 
-// opening gives the next opening after a local moment that is outside, on the
-// local calendar: a window that opens at 08:00 opens at 08:00 on the day the
-// clocks change.
-func (g *program) opening(local time.Time) time.Time {
-	y, m, d := local.Date()
-	for day := 0; day <= 14; day++ {
-		open := time.Date(y, m, d+day, g.open/60, g.open%60, 0, 0, local.Location())
-		if g.works(open) && open.After(local) {
+// opening gives the next opening after a moment that is outside, on the local
+// calendar: a window that opens at 08:00 opens at 08:00 on the day the clocks change.
+func (g *program) opening(after int64, z *zone) int64 {
+	today, _ := z.local(after)
+	for day := today; day <= today+14; day++ {
+		if !g.works(day) {
+			continue
+		}
+		if open := z.instant(day, g.open); open > after {
 			return open
 		}
 	}
-	return local.Add(2 * horizon)
+	return after + 2*horizon
 }
 
-// closing gives the end of the window that t is inside of, in the place where it closes first.
-func (g *program) closing(t time.Time, places []*time.Location) time.Time {
-	var first time.Time
-	for _, loc := range places {
-		y, m, d := t.In(loc).Date()
-		end := time.Date(y, m, d, g.close/60, g.close%60, 0, 0, loc)
-		if first.IsZero() || end.Before(first) {
-			first = end
-		}
+// closing gives the end of the window that a moment is inside of, in the place where
+// it closes first.
+func (g *program) closing(at int64, places []*zone) int64 {
+	first := at + horizon
+	for _, z := range places {
+		day, _ := z.local(at)
+		first = min(first, z.instant(day, g.close))
 	}
 	return first
 }
 
 // lastBefore gives the last whole minute inside the last window that ends at or
-// before t, or false when there is none within the horizon.
-func (g *program) lastBefore(t time.Time, places []*time.Location) (time.Time, bool) {
-	at := t.Truncate(time.Minute)
-	if at.Equal(t) {
-		at = at.Add(-time.Minute)
-	}
-	for end := t.Add(-horizon); at.After(end); {
+// before a moment, or false when there is none within the horizon.
+func (g *program) lastBefore(moment int64, places []*zone) (int64, bool) {
+	for at := floorDiv(moment-1, 60*second) * 60; at > floorDiv(moment, second)-horizon; {
 		moved := false
-		for _, loc := range places {
-			if local := at.In(loc); !g.openAt(local) {
-				at, moved = g.closeBefore(local), true
+		for _, z := range places {
+			if !g.openAt(at, z) {
+				at, moved = g.closeBefore(at, z), true
 			}
 		}
 		if !moved {
 			return at, true
 		}
 	}
-	return time.Time{}, false
+	return 0, false
 }
 
-// closeBefore gives the last minute of the window before a local moment that is outside.
-func (g *program) closeBefore(local time.Time) time.Time {
-	y, m, d := local.Date()
-	for day := 0; day <= 14; day++ {
-		last := time.Date(y, m, d-day, g.close/60, g.close%60, 0, 0, local.Location()).Add(-time.Minute)
-		if g.works(last) && last.Before(local) {
+// closeBefore gives the last minute of the window before a moment that is outside.
+func (g *program) closeBefore(before int64, z *zone) int64 {
+	today, _ := z.local(before)
+	for day := today; day >= today-14; day-- {
+		if !g.works(day) {
+			continue
+		}
+		if last := z.instant(day, g.close) - 60; last < before {
 			return last
 		}
 	}
-	return local.Add(-2 * horizon)
+	return before - 2*horizon
 }
 
 // ScheduleAt gives the moment at which a scheduled essential message should go.
 // When its time falls into quiet hours and the next opening is too late, that is
 // the last whole minute inside the last window before its time, never before now.
 func (p *Policy) ScheduleAt(s *preferences.Snapshot, q Question) time.Time {
-	cat, ok := p.category[q.Category]
+	cat, ok := p.Category(q.Category)
 	if !ok || s == nil || cat.Class != Essential || q.ExpiresAt.IsZero() {
 		return q.at()
 	}
@@ -154,11 +152,13 @@ func (p *Policy) ScheduleAt(s *preferences.Snapshot, q Question) time.Time {
 // into, or false when it falls into none. What is left of the minute in which the
 // window closes is still inside it.
 func (p *Policy) beforeQuiet(s *preferences.Snapshot, q *Question, cat *Category, a *preferences.Address) (time.Time, bool) {
-	g, places := &p.programs[cat.Program], p.places(nil, s.Zones, a.Zones)
-	if open, ok := g.next(q.at(), places); ok && open.Equal(q.at()) {
+	g, places := &p.programs[cat.Program], p.zones.places(nil, &s.Zones, &a.Zones)
+	at := q.at()
+	if open, ok := g.next(at.Unix(), places); ok && open == at.Unix() {
 		return time.Time{}, false
 	}
-	early, ok := g.lastBefore(q.at(), places)
+	last, ok := g.lastBefore(at.UnixMicro(), places)
+	early := time.Unix(last, 0).UTC()
 	if early.Before(q.Now) {
 		early = q.Now
 	}

@@ -11,12 +11,14 @@ import (
 )
 
 func lives(zones ...string) func(*preferences.Snapshot) {
-	return func(s *preferences.Snapshot) { s.Zones = zones }
+	return func(s *preferences.Snapshot) { s.Zones = preferences.ZoneSetOf(zones...) }
 }
 
 // number gives ana's phone this number's area code.
 func number(e164 string) func(*preferences.Snapshot) {
-	return func(s *preferences.Snapshot) { s.Addresses[0].Zones = preferences.ZonesOfNumber(e164) }
+	return func(s *preferences.Snapshot) {
+		s.Addresses[0].Zones = preferences.ZoneSetOf(preferences.ZonesOfNumber(e164)...)
+	}
 }
 
 // 47 CFR 64.1200(c)(1): texts and calls between 8 and 21 in the local time of the
@@ -166,6 +168,6 @@ func TestAZoneThatSaysNothingIsEverywhere(t *testing.T) {
 		{"unknown", "follow_up", "2026-11-24T17:59:59Z", lives("Mars/Olympus_Mons"), only(channels.SMS), waits},
 		{"unknown, and the 50 states are awake", "follow_up", day, lives("Mars/Olympus_Mons"), only(channels.SMS), want{Send, "", channels.SMS, 1, ""}},
 		{"unknown, and six in the morning in Guam, which is named too", "follow_up", "2026-11-24T20:00:00Z", lives("Mars/Olympus_Mons", "Pacific/Guam"), only(channels.SMS), want{Defer, QuietHours, channels.SMS, 1, "2026-11-24T22:00:00Z"}},
-		{"unknown, of the number", "follow_up", "2026-11-24T17:00:00Z", func(s *preferences.Snapshot) { s.Addresses[0].Zones = []string{"Mars/Olympus_Mons"} }, only(channels.SMS), waits},
+		{"unknown, of the number", "follow_up", "2026-11-24T17:00:00Z", func(s *preferences.Snapshot) { s.Addresses[0].Zones = preferences.ZoneSetOf("Mars/Olympus_Mons") }, only(channels.SMS), waits},
 	})
 }

@@ -1,0 +1,269 @@
+package preferences
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"harmonize.care/heed/channels"
+)
+
+// UnmarshalBinary reads what AppendBinary wrote; anything else is ErrEncoded.
+func (s *Snapshot) UnmarshalBinary(b []byte) error {
+	*s = Snapshot{}
+	return s.Refill(b)
+}
+
+// Refill reads as UnmarshalBinary does, into the memory that s holds already: who
+// reads many snapshots one after the other asks for no more. No list that was taken
+// out of s before may still be in use.
+func (s *Snapshot) Refill(b []byte) error {
+	version, in := input{b: b}.byte()
+	if version != codecVersion {
+		*s = Snapshot{}
+		return ErrEncoded
+	}
+	var n int
+	s.Patient, in = in.int()
+	s.Version, in = in.moment()
+	standing, in := in.enum(uint8(Erased))
+	s.Standing = Standing(standing)
+	s.AdultFrom, in = in.int()
+	s.Locale, in = in.word(codecTopics)
+	in = s.Zones.read(in)
+	n, in = in.len()
+	s.Addresses = sized(s.Addresses, n)
+	in = readAddresses(s.Addresses, in)
+	n, in = in.len()
+	s.Choices = sized(s.Choices, n)
+	for i := range s.Choices {
+		in = s.Choices[i].read(in)
+	}
+	n, in = in.len()
+	s.Care.Order = sized(s.Care.Order, n)
+	for i := range s.Care.Order {
+		s.Care.Order[i], in = in.channel()
+	}
+	n, in = in.len()
+	s.Care.Declined = sized(s.Care.Declined, n)
+	for i := range s.Care.Declined {
+		s.Care.Declined[i], in = in.channel()
+	}
+	s.Confidential, in = s.Confidential.read(in)
+	n, in = in.len()
+	s.Restrictions = sized(s.Restrictions, n)
+	for i := range s.Restrictions {
+		in = s.Restrictions[i].read(in)
+	}
+	n, in = in.len()
+	s.Authorizations = sized(s.Authorizations, n)
+	for i := range s.Authorizations {
+		in = s.Authorizations[i].read(in)
+	}
+	s.UnencryptedOK, in = in.bool()
+	if !in.ended() {
+		*s = Snapshot{}
+		return ErrEncoded
+	}
+	return nil
+}
+
+// sized gives a list of n, in the memory that the list has already where it is enough.
+func sized[T any](list []T, n int) []T { return slices.Grow(list[:0], n)[:n] }
+
+func readAddresses(list []Address, in input) input {
+	for i := range list {
+		a := &list[i]
+		a.ID, in = in.int()
+		var kind, state, line, consent, stops uint8
+		kind, in = in.enum(uint8(channels.Mailbox))
+		state, in = in.enum(uint8(WrongPerson))
+		line, in = in.enum(uint8(VoIP))
+		a.Kind, a.State, a.Line = channels.Kind(kind), AddressState(state), LineType(line)
+		a.OnRecord, in = in.bool()
+		var rank int64
+		rank, in = in.int()
+		a.Rank = int16(rank)
+		consent, in = in.enum(uint8(Written))
+		stops, in = in.enum(uint8(channels.AllPrograms))
+		a.Consent, a.Stops = Consent(consent), channels.ProgramSet(stops)
+		a.OptedOut, in = in.int()
+		in = a.Zones.read(in)
+	}
+	return in
+}
+
+func (c *Choice) read(in input) input {
+	c.Topic, in = in.word(codecTopics)
+	c.Channel, in = in.channel()
+	c.In, in = in.bool()
+	consent, in := in.enum(uint8(Written))
+	c.Consent = Consent(consent)
+	c.At, in = in.moment()
+	return in
+}
+
+func (c *Confidential) read(in input) (*Confidential, input) {
+	there, in := in.bool()
+	if !there {
+		return nil, in
+	}
+	if c == nil {
+		c = &Confidential{Only: []Pair{}}
+	}
+	n, in := in.len()
+	c.Only = sized(c.Only, n)
+	for i := range c.Only {
+		c.Only[i].Channel, in = in.channel()
+		c.Only[i].Address, in = in.int()
+	}
+	c.Discreet, in = in.bool()
+	c.Hold, in = in.bool()
+	return c, in
+}
+
+func (r *Restriction) read(in input) input {
+	r.ID, in = in.int()
+	r.Category, in = in.word(codecTopics)
+	r.Purpose, in = in.word(codecTopics)
+	return in
+}
+
+func (a *Authorization) read(in input) input {
+	a.ID, in = in.int()
+	a.Category, in = in.word(codecTopics)
+	a.SignedOn, in = in.date()
+	a.ExpiresOn, in = in.date()
+	return in
+}
+
+// input is what is read, and how far. To read gives a value and the input behind it;
+// after a fault that is empty, and gives zeros. It is passed on by value and stays in
+// the registers: a reader with a place of its own in memory took twice the time.
+type input struct {
+	b  []byte
+	at int
+}
+
+func (in input) left() bool  { return uint(in.at) < uint(len(in.b)) }
+func (in input) ended() bool { return in.b != nil && in.at == len(in.b) }
+
+func (in input) byte() (uint8, input) { return in.enum(255) }
+
+func (in input) enum(most uint8) (uint8, input) {
+	if !in.left() || in.b[in.at] > most {
+		return 0, input{}
+	}
+	return in.b[in.at], input{in.b, in.at + 1}
+}
+
+func (in input) bool() (bool, input) {
+	v, in := in.enum(1)
+	return v == 1, in
+}
+
+func (in input) channel() (channels.Channel, input) {
+	v, in := in.enum(uint8(channels.Email))
+	return channels.Channel(v), in
+}
+
+// moment reads a varint as well. An instant is eight bytes long: it takes them at once
+// and moves the groups of seven bits together, two by two.
+func (in input) moment() (int64, input) {
+	if len(in.b)-in.at < 8 {
+		return in.int()
+	}
+	v := binary.LittleEndian.Uint64(in.b[in.at:])
+	if v&0x8080808080808080 != 0x0080808080808080 {
+		return in.int()
+	}
+	v = v&0x007f007f007f007f | v&0x7f007f007f007f00>>1
+	v = v&0x00003fff00003fff | v&0x3fff00003fff0000>>2
+	v = v&0x000000000fffffff | v&0x0fffffff00000000>>4
+	return int64(v>>1) ^ -int64(v&1), input{in.b, in.at + 8}
+}
+
+// uint reads a varint: seven bits a byte, the low ones first.
+func (in input) uint() (v uint64, rest input) {
+	for n := 0; in.left() && n < 64; n += 7 {
+		c := uint64(in.b[in.at])
+		in.at++
+		if c < 0x80 {
+			return v | c<<n, in
+		}
+		v |= c & 0x7f << n
+	}
+	return 0, input{}
+}
+
+func (in input) int() (int64, input) {
+	v, in := in.uint()
+	return int64(v>>1) ^ -int64(v&1), in
+}
+
+// len reads the length of a list: a varint of one or two bytes.
+func (in input) len() (int, input) {
+	n := 0
+	for i := 0; i < 14 && in.left(); i += 7 {
+		c := int(in.b[in.at])
+		in.at++
+		if n |= c & 0x7f << i; c < 0x80 && n <= maxList {
+			return n, in
+		}
+	}
+	return 0, input{}
+}
+
+// word reads a known word by its place, and another one letter by letter.
+func (in input) word(known []string) (string, input) {
+	place, in := in.enum(uint8(len(known)))
+	if place > 0 {
+		return known[place-1], in
+	}
+	return in.text()
+}
+
+func (in input) text() (string, input) {
+	n, in := in.len()
+	if n > len(in.b)-in.at {
+		return "", input{}
+	}
+	return string(in.b[in.at : in.at+n]), input{in.b, in.at + n}
+}
+
+func (z *ZoneSet) read(in input) input {
+	n, in := in.len()
+	z.Known = 0
+	if z.Others != nil {
+		z.Others = nil
+	}
+	for ; n > 0 && in.left(); n-- {
+		place := in.b[in.at]
+		if place == 0 || place > uint8(len(codecZones)) {
+			break
+		}
+		z.Known |= 1 << (place - 1)
+		in.at++
+	}
+	if n > 0 {
+		return z.readOthers(n, in)
+	}
+	return in
+}
+
+// readOthers reads n more zones, of which some are written letter by letter.
+func (z *ZoneSet) readOthers(n int, in input) input {
+	for ; n > 0; n-- {
+		var name string
+		name, in = in.word(codecZones)
+		z.add(name)
+	}
+	return in
+}
+
+func (in input) date() (Date, input) {
+	year, in := in.int()
+	month, in := in.byte()
+	day, in := in.byte()
+	return Date{int16(year), time.Month(month), int8(day)}, in
+}

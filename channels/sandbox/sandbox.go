@@ -106,6 +106,7 @@ type Sandbox struct {
 
 	mu      sync.Mutex
 	list    []*Message // oldest first, at most keep
+	away    []*Message // what was turned away, oldest first, at most keep
 	byID    map[string]*Message
 	phones  map[string]Phone
 	changes uint64 // moves with every visible change
@@ -178,6 +179,26 @@ func (s *Sandbox) Messages() []Message {
 		list[i] = m.copy()
 	}
 	return list
+}
+
+// TurnedAway lists copies of what the sandbox refused on demand, oldest first. It
+// was never delivered, but a carrier has read what it refuses.
+func (s *Sandbox) TurnedAway() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Message, len(s.away))
+	for i, m := range s.away {
+		list[i] = m.copy()
+	}
+	return list
+}
+
+// turnAway remembers messages that are refused.
+func (s *Sandbox) turnAway(ms ...*Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = append(s.away, ms...)
+	s.away = s.away[max(0, len(s.away)-keep):]
 }
 
 // SetUnreachable switches an outage on or off: API calls are cut before

@@ -466,3 +466,29 @@ func checkEvents(t *testing.T, w *world, h hook) []map[string]any {
 	}
 	return events
 }
+
+// What is refused on demand was read all the same.
+func TestWhatIsTurnedAwayIsRemembered(t *testing.T) {
+	w := newWorld(t)
+	for _, to := range []string{"+13125550010", "+13125550014", patient} {
+		r, err := http.NewRequest(http.MethodPost, w.url+"/2010-04-01/Accounts/"+testAccount+"/Messages.json",
+			strings.NewReader(url.Values{"From": {careNumber}, "To": {to}, "Body": {"words"}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth(testAccount, testToken)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+	away := w.TurnedAway()
+	if len(away) != 2 || away[0].To != "+13125550010" || away[1].To != "+13125550014" || away[0].Body != "words" || !away[0].Created.Equal(testStart) {
+		t.Errorf("%+v", away)
+	}
+	if taken := w.Messages(); len(taken) != 1 || taken[0].To != patient {
+		t.Errorf("%+v", taken)
+	}
+}

@@ -90,6 +90,7 @@ func (s *Sandbox) sendMail(w http.ResponseWriter, r *http.Request) {
 	f := req.failure()
 	switch f.manner {
 	case refuse:
+		s.turnAway(s.newMails(req, s.newID("")[:22])...)
 		s.refuseAs(w, f)
 		return
 	case lose:

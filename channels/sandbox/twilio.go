@@ -105,6 +105,7 @@ func (s *Sandbox) carry(w http.ResponseWriter, r *http.Request, m *Message, show
 	f := s.textFailureOf(m)
 	switch f.manner {
 	case refuse:
+		s.turnAway(m)
 		refusal(f.status, f.code, f.message).write(w)
 		return
 	case lose:

@@ -142,6 +142,31 @@ func TestTheLedgerShowsWhatWasSaidOfThePatientsNumbers(t *testing.T) {
 	}
 }
 
+// A spam report binds whoever has the mailbox: the ledger that explains why a mail was
+// held back tells of it, but not of one from before the patient had the mailbox.
+func TestTheLedgerTellsOfSpamReports(t *testing.T) {
+	h := start(t, nil)
+	h.enrol("p1", "+13035550151", "spam@patients.example")
+	survey := map[string]any{"patient": "p1", "category": "newsletter", "template": "newsletter", "variables": map[string]string{"title": "News", "text": "All is well."}}
+	h.settles(h.send(survey), "delivered")
+	eventually(t, "the report is in force", func() bool { return h.decision("p1", "newsletter", "email")["code"] == "opted_out" })
+	h.enrol("p2", "+13035550152", "spam@patients.example")
+	for patient, want := range map[string]int{"p1": 1, "p2": 0} {
+		found := 0
+		for _, e := range h.ok("GET", "/v1/patients/"+patient+"/ledger", nil)["entries"].([]any) {
+			if e := e.(map[string]any); e["kind"] == "spam_reported" {
+				found++
+				if e["said"] != "A mail to spam@patients.example was reported as spam: an opt-out of everything non-essential." || e["event"].(map[string]any)["address"] != "spam@patients.example" {
+					t.Errorf("%v", e)
+				}
+			}
+		}
+		if found != want {
+			t.Errorf("the ledger of %s tells of %d spam reports", patient, found)
+		}
+	}
+}
+
 // heard counts the texts that were kept of any number.
 func (h *heedUnderTest) heard() int {
 	h.t.Helper()

@@ -102,8 +102,8 @@ func (a *API) ledger(h huma.API) {
 const ledgerPage = 500
 
 // Ledger tells what was said by and of a patient after an entry, and what was said of
-// the patient's numbers while the patient had them. A number's events belong to the
-// number, so one patient's ledger never shows another's words: stops and starts are
+// the patient's numbers and mailboxes while the patient had them. A number's events
+// belong to the number, so one patient's ledger never shows another's words: stops and starts are
 // told as facts, which bind the patient too, but texts, and the evidence that staff
 // wrote, only where nobody else is known ever to have had the number.
 func (a *API) Ledger(ctx context.Context, patient, after int64, limit int) ([]LedgerOut, error) {
@@ -113,7 +113,7 @@ func (a *API) Ledger(ctx context.Context, patient, after int64, limit int) ([]Le
 	}
 	list := []LedgerOut{}
 	for len(list) < limit {
-		rows, err := a.Store.History(ctx, patient, v.numbers, after, ledgerPage)
+		rows, err := a.Store.History(ctx, patient, v.addresses, after, ledgerPage)
 		if err != nil {
 			return nil, err
 		}
@@ -130,12 +130,12 @@ func (a *API) Ledger(ctx context.Context, patient, after int64, limit int) ([]Le
 	return list, nil
 }
 
-// ledgerView is what may be seen of the numbers of one patient.
+// ledgerView is what may be seen of the numbers and mailboxes of one patient.
 type ledgerView struct {
-	p       *gateway.Patient
-	numbers []string
-	held    map[string][]preferences.Span
-	alone   map[string]bool // nobody else ever had it
+	p         *gateway.Patient
+	addresses []string
+	held      map[string][]preferences.Span
+	alone     map[string]bool // nobody else ever had it
 }
 
 func (a *API) ledgerView(ctx context.Context, patient int64) (*ledgerView, error) {
@@ -161,14 +161,14 @@ func (a *API) ledgerView(ctx context.Context, patient int64) (*ledgerView, error
 	}
 	held := preferences.Held(patient, own)
 	for _, address := range p.Addresses {
-		if address.Kind != channels.Phone || address.Value == "" {
+		if address.Value == "" {
 			continue
 		}
 		had, err := a.Store.EverHad(ctx, address.Value)
 		if err != nil {
 			return nil, err
 		}
-		v.numbers = append(v.numbers, address.Value)
+		v.addresses = append(v.addresses, address.Value)
 		v.held[address.Value], v.alone[address.Value] = held[address.ID], had == 1
 	}
 	return v, nil
@@ -196,6 +196,9 @@ func (v *ledgerView) entry(r *gateway.HistoryRow) (LedgerOut, bool) {
 func (v *ledgerView) event(r *gateway.HistoryRow) LedgerEventOut {
 	e := &r.Event
 	out := LedgerEventOut{Number: r.Number, Consent: e.Consent.String(), Note: e.Note}
+	if e.Kind == preferences.SpamReported { // of a mailbox
+		out.Number, out.Address = "", r.Number
+	}
 	for _, p := range e.Programs.List() {
 		out.Programs = append(out.Programs, p.String())
 	}

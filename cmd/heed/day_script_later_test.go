@@ -152,7 +152,7 @@ func (d *day) afternoon() {
 		id := d.asks(waits)[0]
 		switch i % 8 {
 		case 0:
-			d.early[p.ref] = d.ledger(p.ref)
+			d.remembers(p)
 			d.staff(d.privacy, "DELETE", path, map[string]any{"reason": "request"})
 		case 1:
 			p.deceased = true
@@ -183,6 +183,17 @@ func (d *day) afternoon() {
 	d.toAll(d.some(d.people, 40), "marketing", "sms")
 	d.toAll(d.some(d.people, 40), "symptom_check_in")
 	d.quiet()
+}
+
+// remembers keeps what can be read of a patient only before the erasure.
+func (d *day) remembers(p *dayPatient) {
+	d.early[p.ref] = d.ledger(p.ref)
+	for _, m := range d.all("/v1/patients/"+p.ref+"/messages?", "messages") {
+		if id, _ := m["id"].(string); d.asked[id] == nil {
+			d.asked[id] = &dayMessage{}
+			d.asked[id].Patient = p.ref
+		}
+	}
 }
 
 // lifts: some agreed at the desk to get texts again, after they had stopped them.

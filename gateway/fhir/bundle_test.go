@@ -245,3 +245,21 @@ func TestAThousand(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 }
+
+// TestLastWordOfWhatIsInForce: a request that is no wish yet, or none any more, takes
+// nothing's place, in a Bundle as by itself.
+func TestLastWordOfWhatIsInForce(t *testing.T) {
+	for _, kind := range []string{"batch", "transaction"} {
+		for _, status := range []string{"draft", "on-hold", "entered-in-error", "completed", "revoked"} {
+			t.Run(kind+" "+status, func(t *testing.T) {
+				h := newHouse(t)
+				replaces := list{object{"reference": "CommunicationRequest/r1"}}
+				got := h.call("POST", "/fhir", bundle(kind, post(asks("r1", nil)), post(asks("r2", object{"status": status, "replaces": replaces}))))
+				if got.status != http.StatusOK {
+					t.Fatalf("%d %s", got.status, got.raw)
+				}
+				h.expect(h.statuses("CommunicationRequest/r1"), "queued")
+			})
+		}
+	}
+}

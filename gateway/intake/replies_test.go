@@ -166,3 +166,16 @@ func TestNoThanksWhereTheyMayNotGo(t *testing.T) {
 		t.Errorf("letters only: %v", w)
 	}
 }
+
+// Nor does one follow a STOP from a phone that several share.
+func TestNoThanksAfterASTOPFromASharedPhone(t *testing.T) {
+	d := newDesk(t)
+	d.reminded(time.Now().Add(48 * time.Hour))
+	d.second(time.Now().Add(72 * time.Hour))
+	d.texts("SM1", "C")
+	d.texts("SM2", "STOP")
+	due, err := d.Store.Due(t.Context(), gateway.AnswerQueue, time.Now(), 10)
+	if err != nil || len(due) != 1 || due[0].Template != "stop_confirmation" {
+		t.Errorf("%+v, %v", due, err)
+	}
+}

@@ -263,3 +263,18 @@ func TestLastWordOfWhatIsInForce(t *testing.T) {
 		}
 	}
 }
+
+// TestDeepNest: what lies too deep is not looked at any further.
+func TestDeepNest(t *testing.T) {
+	h := newHouse(t)
+	for depth, want := range map[int]int{5: http.StatusCreated, 4000: http.StatusUnprocessableEntity} {
+		var x any = object{"url": "a", "valueString": "b"}
+		for range depth {
+			x = object{"url": "a", "extension": list{x}}
+		}
+		got := h.call("POST", "/fhir/CommunicationRequest", asks(fmt.Sprint("r", depth), object{"extension": list{x}}))
+		if code, path := got.first(); got.status != want || want != http.StatusCreated && (code != "too-costly" || len(path) > 1000) {
+			t.Errorf("%d deep: %d %s %.200s", depth, got.status, code, got.raw)
+		}
+	}
+}

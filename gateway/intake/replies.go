@@ -47,6 +47,7 @@ func appointmentOf(m *gateway.Message) (time.Time, bool) {
 const (
 	confirmReceived    = "confirm_received"
 	rescheduleReceived = "reschedule_received"
+	startConfirmation  = "start_confirmation"
 )
 
 const (
@@ -225,15 +226,16 @@ func (t *text) mayThank() bool {
 	return true
 }
 
-// takeBackThanks: an acknowledgement that still waits may not follow a STOP that came
-// right after it. One that is being sent is waited for, as every call is.
+// takeBackThanks: an acknowledgement that still waits, or the confirmation of a START, may
+// not follow a STOP that came right after it. A thank-you that is being sent is waited
+// for, as every call is.
 func (t *text) takeBackThanks(ctx context.Context) error {
 	if !t.stops() || len(t.number.Holders) == 0 {
 		return nil
 	}
 	waiting, err := t.Store.Messages(ctx, gateway.MessageFilter{Patient: t.number.Holders[0].Patient, Open: true, Newest: true, Limit: maxOpen})
 	for i := range waiting {
-		if m := &waiting[i]; m.Template == confirmReceived || m.Template == rescheduleReceived {
+		if m := &waiting[i]; m.Template == confirmReceived || m.Template == rescheduleReceived || m.Template == startConfirmation {
 			t.change.Steps = append(t.change.Steps, gateway.Step{Message: m.ID, From: gateway.Waiting, To: gateway.Canceled, Code: "stopped"})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,5 +178,19 @@ func TestNoThanksAfterASTOPFromASharedPhone(t *testing.T) {
 	due, err := d.Store.Due(t.Context(), gateway.AnswerQueue, time.Now(), 10)
 	if err != nil || len(due) != 1 || due[0].Template != "stop_confirmation" {
 		t.Errorf("%+v, %v", due, err)
+	}
+}
+
+// Nor does the confirmation of a START.
+func TestNoWelcomeAfterASTOP(t *testing.T) {
+	d := newDesk(t)
+	d.texts("SM1", "STOP")
+	d.texts("SM2", "START")
+	if w := d.waiting(); !slices.Contains(w, "start_confirmation") {
+		t.Fatalf("after the START: %v", w)
+	}
+	d.texts("SM3", "STOP")
+	if w := d.waiting(); slices.Contains(w, "start_confirmation") {
+		t.Errorf("after the STOP: %v", w)
 	}
 }

@@ -91,3 +91,19 @@ func TestClosingVerifiesNoNumberThatWasDisownedAgain(t *testing.T) {
 		t.Errorf("in force after the newest was settled: %s", got)
 	}
 }
+
+// Where it is not known what a person wrote to, a stop is one of everything, also where
+// something was stopped before.
+func TestClosingStopsEverythingWhereTheProgramIsNotKnown(t *testing.T) {
+	d := newDesk(t)
+	if err := d.Stop(t.Context(), "dana", number, channels.Marketing, false, map[string]string{"call": "rang"}); err != nil {
+		t.Fatal(err)
+	}
+	d.open(gateway.TaskReply, gateway.TaskDetail{Number: number})
+	if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: d.opened(gateway.TaskReply).ID, Outcome: "was_a_stop"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.state(); got != "ok -care -check_in -billing -marketing" {
+		t.Errorf("in force: %s", got)
+	}
+}

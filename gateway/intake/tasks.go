@@ -108,7 +108,7 @@ func (s *Service) openTask(ctx context.Context, id int64) (*gateway.Task, error)
 func (c *closing) record(ctx context.Context) error {
 	switch c.outcome.Does {
 	case gateway.RecordsStop:
-		return c.stop(ctx)
+		return c.stop()
 	case gateway.LiftsStop:
 		return c.lift(ctx)
 	case gateway.MarksWrong:
@@ -151,19 +151,13 @@ func (c *closing) onNumber(kind preferences.EventKind, programs channels.Program
 
 // stop records the stop that the patient said was meant, of the programs that the
 // person wrote to; of all of them where that is not known.
-func (c *closing) stop(ctx context.Context) error {
+func (c *closing) stop() error {
 	if c.task.Detail.Number == "" {
 		return gateway.Wrong("outcome", "the task names no number: record the stop with POST /v1/stops, and say here in a sentence that you did")
 	}
 	programs := c.task.Detail.Programs
 	if programs == 0 {
-		known, err := c.Store.Number(ctx, c.task.Detail.Number)
-		if err != nil {
-			return err
-		}
-		if programs = known.Stops; programs == 0 {
-			programs = channels.AllPrograms
-		}
+		programs = channels.AllPrograms
 	}
 	var stops channels.ProgramSet
 	for _, p := range programs.List() {

@@ -103,8 +103,9 @@ type Body struct {
 // has just written, from the program it wrote to.
 type Answer struct {
 	To string `json:"to"`
-	// Pair is set instead of To where somebody asked on a page for something that goes to
-	// an address on record: a code. It is fenced like every message that is no answer.
+	// Pair is set instead of To where it goes to an address on record and is no exception to
+	// a stop: a code that somebody asked for on a page, a thank-you for a C or an R. It is
+	// fenced like every message that is no answer.
 	Pair    preferences.Pair `json:"pair,omitzero"`
 	Program channels.Program `json:"program"`
 	Locale  string           `json:"locale"`

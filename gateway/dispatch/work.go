@@ -286,6 +286,9 @@ func (d *Dispatcher) planAnswer(m *gateway.Message, k known, change *gateway.Cha
 		if _, refused = policy.CodeWay(k.Snapshot, pair.Address, now); k.Snapshot != nil {
 			step.Version = k.Version
 		}
+		if refused == "" && k.Snapshot.AddressByID(pair.Address).Stops.Has(m.Body.Answer.Program) {
+			refused = policy.Stopped
+		}
 	}
 	out, way, err := d.renderAnswer(m)
 	switch {

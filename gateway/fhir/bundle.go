@@ -185,10 +185,11 @@ func (c *call) entry(e *r4.BundleEntry, kind, path string, w world, key string) 
 func lastWord(list []*entry, whole bool) {
 	replacedBy := map[string]*entry{}
 	for _, e := range list {
-		if e.order != nil {
-			for _, name := range e.order.replaces {
-				replacedBy[name] = e
-			}
+		if e.order == nil || !e.order.counts() {
+			continue // by itself it takes nothing's place either
+		}
+		for _, name := range e.order.replaces {
+			replacedBy[name] = e
 		}
 	}
 	said := map[string]bool{}

@@ -245,3 +245,36 @@ func TestAThousand(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 }
+
+// TestLastWordOfWhatIsInForce: a request that is no wish yet, or none any more, takes
+// nothing's place, in a Bundle as by itself.
+func TestLastWordOfWhatIsInForce(t *testing.T) {
+	for _, kind := range []string{"batch", "transaction"} {
+		for _, status := range []string{"draft", "on-hold", "entered-in-error", "completed", "revoked"} {
+			t.Run(kind+" "+status, func(t *testing.T) {
+				h := newHouse(t)
+				replaces := list{object{"reference": "CommunicationRequest/r1"}}
+				got := h.call("POST", "/fhir", bundle(kind, post(asks("r1", nil)), post(asks("r2", object{"status": status, "replaces": replaces}))))
+				if got.status != http.StatusOK {
+					t.Fatalf("%d %s", got.status, got.raw)
+				}
+				h.expect(h.statuses("CommunicationRequest/r1"), "queued")
+			})
+		}
+	}
+}
+
+// TestDeepNest: what lies too deep is not looked at any further.
+func TestDeepNest(t *testing.T) {
+	h := newHouse(t)
+	for depth, want := range map[int]int{5: http.StatusCreated, 4000: http.StatusUnprocessableEntity} {
+		var x any = object{"url": "a", "valueString": "b"}
+		for range depth {
+			x = object{"url": "a", "extension": list{x}}
+		}
+		got := h.call("POST", "/fhir/CommunicationRequest", asks(fmt.Sprint("r", depth), object{"extension": list{x}}))
+		if code, path := got.first(); got.status != want || want != http.StatusCreated && (code != "too-costly" || len(path) > 1000) {
+			t.Errorf("%d deep: %d %s %.200s", depth, got.status, code, got.raw)
+		}
+	}
+}

@@ -50,8 +50,16 @@ func decode[T any](raw []byte, kind, path string) (*T, []issue) {
 	return out, nil
 }
 
+// maxDepth is how deep elements may lie in each other. R4 nests extensions without an
+// end; none that anybody writes comes near it, and the time that it takes to look at a
+// nest grows with the square of its depth.
+const maxDepth = 50
+
 // checker holds plain JSON to the R4 structs.
-type checker struct{ issues []issue }
+type checker struct {
+	issues []issue
+	depth  int
+}
 
 func (c *checker) add(code r4.IssueType, path, words string) {
 	if len(c.issues) < maxIssues {
@@ -68,7 +76,11 @@ func (c *checker) value(v any, t reflect.Type, path string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	c.depth++
+	defer func() { c.depth-- }()
 	switch {
+	case c.depth > maxDepth:
+		c.add(r4.IssueTypeTooCostly, path, "Elements lie too deep in each other.")
 	case v == nil:
 		c.add(r4.IssueTypeStructure, path, "null is no value: leave the element out.")
 	case t == reflect.TypeFor[json.RawMessage]():

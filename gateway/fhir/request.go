@@ -37,6 +37,12 @@ type order struct {
 	notes    []issue
 }
 
+// counts says whether it is in force, as a wish or as a prohibition: only then does it
+// take the place of others.
+func (o *order) counts() bool {
+	return o.standing == inForce || o.forbids && o.standing == ended
+}
+
 // reading collects what is wrong with a resource, and what is to be told of it.
 type reading struct {
 	*Server

@@ -47,6 +47,7 @@ func appointmentOf(m *gateway.Message) (time.Time, bool) {
 const (
 	confirmReceived    = "confirm_received"
 	rescheduleReceived = "reschedule_received"
+	startConfirmation  = "start_confirmation"
 )
 
 const (
@@ -152,7 +153,7 @@ func (t *text) respond(ctx context.Context) error {
 		t.Respond(&t.change, &open[0], answer, gateway.TaskDetail{Quote: t.in.Body, Number: t.in.From, Candidates: several(open)})
 	}
 	if t.mayThank() {
-		t.change.Accepts = append(t.change.Accepts, *t.reply(thanks))
+		t.change.Accepts = append(t.change.Accepts, *t.thanks(thanks))
 	}
 	return nil
 }
@@ -195,6 +196,16 @@ func ids(list []gateway.Message) []int64 {
 	return got
 }
 
+// thanks makes an acknowledgement. It is none of the exceptions to a stop, so it goes to
+// the address on record, under the fence: a stop moves everybody who has the number, so
+// that one of them is enough.
+func (t *text) thanks(template string) *gateway.Message {
+	m, one := t.reply(template), t.number.Holders[0]
+	m.Patient = one.Patient
+	m.Body.Answer.To, m.Body.Answer.Pair = "", preferences.Pair{Channel: channels.SMS, Address: one.Address}
+	return m
+}
+
 // mayThank: an acknowledgement is none of the exceptions to a stop or to a
 // confidential communication instruction, and says nothing to somebody who may not
 // be the patient. 45 CFR 164.522(b).
@@ -215,16 +226,16 @@ func (t *text) mayThank() bool {
 	return true
 }
 
-// takeBackThanks: an acknowledgement that still waits may not follow a STOP that came
-// right after it. One that is being sent is waited for, as every call is.
+// takeBackThanks: an acknowledgement that still waits, or the confirmation of a START, may
+// not follow a STOP that came right after it. A thank-you that is being sent is waited
+// for, as every call is.
 func (t *text) takeBackThanks(ctx context.Context) error {
-	patient := t.patient()
-	if !t.stops() || patient == 0 {
+	if !t.stops() || len(t.number.Holders) == 0 {
 		return nil
 	}
-	waiting, err := t.Store.Messages(ctx, gateway.MessageFilter{Patient: patient, Open: true, Newest: true, Limit: maxOpen})
+	waiting, err := t.Store.Messages(ctx, gateway.MessageFilter{Patient: t.number.Holders[0].Patient, Open: true, Newest: true, Limit: maxOpen})
 	for i := range waiting {
-		if m := &waiting[i]; m.Template == confirmReceived || m.Template == rescheduleReceived {
+		if m := &waiting[i]; m.Template == confirmReceived || m.Template == rescheduleReceived || m.Template == startConfirmation {
 			t.change.Steps = append(t.change.Steps, gateway.Step{Message: m.ID, From: gateway.Waiting, To: gateway.Canceled, Code: "stopped"})
 		}
 	}

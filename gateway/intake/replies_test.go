@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +165,32 @@ func TestNoThanksWhereTheyMayNotGo(t *testing.T) {
 	d.texts("SM1", "C")
 	if w := d.waiting(); !d.confirmed(id) || len(w) != 0 {
 		t.Errorf("letters only: %v", w)
+	}
+}
+
+// Nor does one follow a STOP from a phone that several share.
+func TestNoThanksAfterASTOPFromASharedPhone(t *testing.T) {
+	d := newDesk(t)
+	d.reminded(time.Now().Add(48 * time.Hour))
+	d.second(time.Now().Add(72 * time.Hour))
+	d.texts("SM1", "C")
+	d.texts("SM2", "STOP")
+	due, err := d.Store.Due(t.Context(), gateway.AnswerQueue, time.Now(), 10)
+	if err != nil || len(due) != 1 || due[0].Template != "stop_confirmation" {
+		t.Errorf("%+v, %v", due, err)
+	}
+}
+
+// Nor does the confirmation of a START.
+func TestNoWelcomeAfterASTOP(t *testing.T) {
+	d := newDesk(t)
+	d.texts("SM1", "STOP")
+	d.texts("SM2", "START")
+	if w := d.waiting(); !slices.Contains(w, "start_confirmation") {
+		t.Fatalf("after the START: %v", w)
+	}
+	d.texts("SM3", "STOP")
+	if w := d.waiting(); slices.Contains(w, "start_confirmation") {
+		t.Errorf("after the STOP: %v", w)
 	}
 }

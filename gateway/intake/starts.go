@@ -68,7 +68,7 @@ func (t *text) start() {
 	}
 	fact := gateway.NumberFact{Number: t.in.From, Event: e}
 	if t.weAnswer() {
-		fact.Reply = t.reply("start_confirmation")
+		fact.Reply = t.reply(startConfirmation)
 	}
 	t.change.Numbers = append(t.change.Numbers, fact)
 }

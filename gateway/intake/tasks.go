@@ -108,7 +108,7 @@ func (s *Service) openTask(ctx context.Context, id int64) (*gateway.Task, error)
 func (c *closing) record(ctx context.Context) error {
 	switch c.outcome.Does {
 	case gateway.RecordsStop:
-		return c.stop(ctx)
+		return c.stop()
 	case gateway.LiftsStop:
 		return c.lift(ctx)
 	case gateway.MarksWrong:
@@ -151,19 +151,13 @@ func (c *closing) onNumber(kind preferences.EventKind, programs channels.Program
 
 // stop records the stop that the patient said was meant, of the programs that the
 // person wrote to; of all of them where that is not known.
-func (c *closing) stop(ctx context.Context) error {
+func (c *closing) stop() error {
 	if c.task.Detail.Number == "" {
 		return gateway.Wrong("outcome", "the task names no number: record the stop with POST /v1/stops, and say here in a sentence that you did")
 	}
 	programs := c.task.Detail.Programs
 	if programs == 0 {
-		known, err := c.Store.Number(ctx, c.task.Detail.Number)
-		if err != nil {
-			return err
-		}
-		if programs = known.Stops; programs == 0 {
-			programs = channels.AllPrograms
-		}
+		programs = channels.AllPrograms
 	}
 	var stops channels.ProgramSet
 	for _, p := range programs.List() {
@@ -241,13 +235,60 @@ func (c *closing) number(ctx context.Context, kind preferences.EventKind) error 
 		return gateway.Wrong("patient", "several patients have this number, or none: say whose it is")
 	}
 	for _, h := range known.Holders {
-		if who == 0 || h.Patient == who {
-			e := c.event(kind)
-			e.Address = h.Address
-			c.change.Patients = append(c.change.Patients, gateway.PatientFact{Patient: h.Patient, Expect: -1, Events: []preferences.Event{e}})
+		if who != 0 && h.Patient != who {
+			continue
 		}
+		e := c.event(kind)
+		e.Address = h.Address
+		fact := gateway.PatientFact{Patient: h.Patient, Expect: -1, Events: []preferences.Event{e}}
+		if kind == preferences.AddressVerified {
+			if fact.Expect, err = c.disowned(ctx, h); err != nil {
+				return err
+			}
+		}
+		c.change.Patients = append(c.change.Patients, fact)
 	}
 	return nil
+}
+
+// disowned refuses to verify a number whose owner said after the task was opened that it
+// is theirs: whoever spoke with the patient may not have known of it. It gives the
+// version that this was read on, so that such a word cannot fall between.
+func (c *closing) disowned(ctx context.Context, h gateway.Holder) (version int64, err error) {
+	found, err := c.Store.Snapshots(ctx, []int64{h.Patient})
+	if err != nil {
+		return 0, err
+	}
+	if s := found[h.Patient]; s != nil {
+		version = s.Version
+	}
+	var last int64
+	err = c.recount(ctx, h.Patient, func(e *preferences.Event) {
+		if e.Kind == preferences.AddressWrong && e.Address == h.Address {
+			last = max(last, e.At)
+		}
+	})
+	if err == nil && last > c.task.Created.UnixMicro() {
+		err = gateway.Wrong("outcome", "somebody said after this task was opened that the number is not the patient's; it stays. Ask the patient again, and close the newest task about it so")
+	}
+	return version, err
+}
+
+// recount goes through a patient's ledger, oldest first.
+func (s *Service) recount(ctx context.Context, patient int64, hear func(*preferences.Event)) error {
+	for after := int64(0); ; {
+		events, err := s.Store.Ledger(ctx, patient, after, recallBatch)
+		if err != nil {
+			return err
+		}
+		for i := range events {
+			hear(&events[i])
+			after = events[i].ID
+		}
+		if len(events) < recallBatch {
+			return nil
+		}
+	}
 }
 
 // who is the patient whom the task is about, as it says itself or as staff say; 0 where
@@ -332,8 +373,33 @@ func (c *closing) instruction(ctx context.Context) error {
 	case c.outcome.Does == gateway.NeedsNoHold:
 		return gateway.Wrong("outcome", "the hold is still in force: first put in force what the note asks for, with PUT /v1/patients/{id}/confidential-communication")
 	default:
+		asked, err := c.askedBeside(ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		if asked {
+			return gateway.Wrong("outcome", "the patient asked to be reached only in certain ways, before the note came or since: put that in force with PUT /v1/patients/{id}/confidential-communication, and close this with instruction_set")
+		}
 		fact.Events = []preferences.Event{c.event(preferences.ConfidentialEnded)}
 	}
 	c.change.Patients = append(c.change.Patients, fact)
 	return nil
+}
+
+// askedBeside says whether somebody else than an import has a part in the hold in force:
+// an instruction that it took the place of, or a request that came while it held. To end
+// the hold would end these too.
+func (c *closing) askedBeside(ctx context.Context, patient int64) (asked bool, err error) {
+	var now *preferences.Confidential
+	err = c.recount(ctx, patient, func(e *preferences.Event) {
+		switch e.Kind {
+		case preferences.ConfidentialEnded:
+			now, asked = nil, false
+		case preferences.ConfidentialSet:
+			begins := now == nil || !now.Hold
+			asked = e.Confidential.Hold && (e.Source != preferences.FromImport || begins && now != nil || !begins && asked)
+			now = e.Confidential
+		}
+	})
+	return asked, err
 }

@@ -25,11 +25,51 @@ func (u *unit) erase(id int64, p *patient) error {
 			return err
 		}
 	}
+	if err := u.dropSharedTasks(id, p); err != nil {
+		return err
+	}
 	if err := u.dropAnswers(id); err != nil {
 		return err
 	}
 	p.sealed = nil
 	return u.run("UPDATE ledger SET sealed = NULL WHERE subject = $1", "p"+strconv.FormatInt(id, 10))
+}
+
+// dropSharedTasks drops what stands in tasks of nobody in particular that came from a
+// number of the patient's: words from a phone that several shared, or from before it was
+// known whose it is. As long as somebody else has the number they may be theirs.
+func (u *unit) dropSharedTasks(id int64, p *patient) error {
+	mine := map[string]bool{}
+	for _, key := range p.keys {
+		var others int
+		if err := u.tx.QueryRowContext(u.ctx, "SELECT count(*) FROM addresses WHERE key = $1 AND patient <> $2 AND sealed IS NOT NULL", key, id).Scan(&others); err != nil {
+			return err
+		}
+		mine[key] = others == 0
+	}
+	list, err := u.tx.QueryContext(u.ctx, "SELECT id, sealed FROM tasks WHERE patient IS NULL AND sealed IS NOT NULL")
+	if err != nil {
+		return err
+	}
+	theirs := map[int64]struct{}{}
+	if err := scan(list, func(s scanner) error {
+		var task int64
+		var sealed []byte
+		if err := s.Scan(&task, &sealed); err != nil {
+			return err
+		}
+		var d gateway.TaskDetail
+		if err := open(u.keys.general, sealed, &d); err != nil {
+			return err
+		}
+		if d.Number != "" && mine[u.keys.addressKey(d.Number)] {
+			theirs[task] = struct{}{}
+		}
+		return nil
+	}); err != nil || len(theirs) == 0 {
+		return err
+	}
+	return u.run("UPDATE tasks SET sealed = NULL WHERE id IN "+u.ids(1), rows(theirs))
 }
 
 // dropRef puts a keyed hash in the place of the practice's id, which is the record

@@ -18,6 +18,7 @@ func runErasure(t *testing.T, open func(t *testing.T) Bench) {
 		"a kept answer goes with the patient it tells of":                 answerGoes,
 		"of an erased patient's decision the outcome and the code stay":   decisionIsShort,
 		"a task's words go, and what staff write afterwards stays":        taskGoes,
+		"words from a shared phone go with the last who had it":           sharedTaskGoes,
 		"an erasure that crosses a request leaves nothing of it readable": erasureCrossesRequest,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -150,6 +151,38 @@ func taskGoes(t *testing.T, b Bench) {
 	if d := read(task().ID); d.Quote != "words" {
 		t.Errorf("a task about somebody erased says nothing: %+v", d)
 	}
+}
+
+func sharedTaskGoes(t *testing.T, b Bench) {
+	const number, stranger = "+13035550111", "+13035550112"
+	one, _ := b.enrol(t, "p1", number)
+	other, _ := b.enrol(t, "p2", number)
+	open := func(from string) int64 {
+		id := b.NewID()
+		b.commit(t, gateway.Change{Tasks: []gateway.Task{{ID: id, Kind: gateway.TaskReply, Created: b.Now(), Due: b.Now(), Detail: gateway.TaskDetail{Quote: "words", Number: from}}}})
+		return id
+	}
+	shared, elsewhere := open(number), open(stranger)
+	quote := func(id int64) string {
+		t.Helper()
+		got, err := b.Store.Tasks(context.Background(), gateway.TaskFilter{ID: id, Limit: 1})
+		if err != nil || len(got) != 1 {
+			t.Fatalf("%v, %v", got, err)
+		}
+		return got[0].Detail.Quote + got[0].Detail.Number
+	}
+	b.erase(t, one)
+	if quote(shared) == "" {
+		t.Error("words that may be somebody else's are gone")
+	}
+	b.erase(t, other)
+	if got := quote(shared); got != "" {
+		t.Errorf("nobody is left who had the number, and its words stay: %q", got)
+	}
+	if quote(elsewhere) == "" {
+		t.Error("a stranger's words are gone")
+	}
+	b.commit(t, gateway.Change{Done: []gateway.TaskDone{{ID: shared, Outcome: "read"}}})
 }
 
 // erasureCrossesRequest: a request is refused or forgotten, never kept with an answer

@@ -154,8 +154,8 @@ func (p *Pages) preferencesPage(w http.ResponseWriter, status int, v *visit, don
 		NoExtras:     stopped(v.snapshot, p.Policy, preferences.TopicNonEssential, 0),
 		Carrier:      p.carrier(v.lang, v.snapshot),
 		Care:         p.careStates(v),
-		Confidential: v.snapshot.Confidential != nil,
-		Discreet:     v.snapshot.Confidential != nil && v.snapshot.Confidential.Discreet,
+		Confidential: v.tellsInstruction(),
+		Discreet:     v.tellsInstruction() && v.snapshot.Confidential.Discreet,
 	}
 	for _, topic := range c.Topics {
 		for _, way := range topic.Ways {
@@ -174,6 +174,11 @@ func (p *Pages) preferencesPage(w http.ResponseWriter, status int, v *visit, don
 	f.Page = c
 	p.show(w, status, "preferences", f)
 }
+
+// tellsInstruction: that a confidential communication instruction is in force is told
+// with a proof alone. A link lies for years in mailboxes that others read, perhaps in the
+// very one that the patient asked us not to use. 45 CFR 164.522(b).
+func (v *visit) tellsInstruction() bool { return v.proved && v.snapshot.Confidential != nil }
 
 // carrier says, for each program that one of the patient's phones stopped, how to
 // lift it: only a START from that phone does. 47 CFR 64.1200(a)(10). No number of

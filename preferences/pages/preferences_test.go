@@ -88,8 +88,8 @@ func TestPreferencesSayWhatIs(t *testing.T) {
 					b.t.Fatal(err)
 				}
 			},
-			[]string{"You asked us to reach you only in certain ways. That is in force.", "Check-ins Text message Off Email On"},
-			[]string{"Text message Save"},
+			[]string{"Check-ins Text message Off Email On"},
+			[]string{"Text message Save", "You asked us to reach you only in certain ways"},
 		},
 		"no way at all": {
 			func(b *bench, p int64) {

@@ -35,7 +35,7 @@ type privatePage struct {
 
 func (p *Pages) showPrivate(w http.ResponseWriter, status int, v *visit, form privateForm, wrong problem) {
 	f := p.frame(v.lang, say(v.lang, "private.title"))
-	page := privatePage{Form: form, Problem: wrong, InForce: v.snapshot.Confidential != nil, Longest: maxElsewhere}
+	page := privatePage{Form: form, Problem: wrong, InForce: v.tellsInstruction(), Longest: maxElsewhere}
 	if a := v.snapshot.AddressByID(v.address); a != nil {
 		page.Here = say(v.lang, "private.here."+a.Kind.String())
 	}

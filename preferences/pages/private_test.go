@@ -287,3 +287,21 @@ func TestAMinorsPage(t *testing.T) {
 		t.Errorf("refused for %q", code)
 	}
 }
+
+// A link lies in mailboxes that others read: only with a code does the page tell that an
+// instruction is in force.
+func TestALinkAloneTellsNoInstruction(t *testing.T) {
+	b := newBench(t)
+	patient := b.enrol("en")
+	path := b.linkPath(patient)
+	b.confidential(patient, channels.Email, "anatolia@mailbox.example")
+	const told, before = "You asked us to reach you only in certain ways", "You asked for this before"
+	for _, page := range []string{b.get(path).Body.String(), b.get(path + "?view=private").Body.String(), b.press(path, url.Values{"do": {"private"}}).Body.String()} {
+		if strings.Contains(page, told) || strings.Contains(page, before) || strings.Contains(page, "asked us not to") {
+			t.Errorf("told without a proof: %s", words(page))
+		}
+	}
+	if w := b.with(b.proof(path), http.MethodGet, path, nil); !strings.Contains(w.Body.String(), told) {
+		t.Errorf("not told with one: %s", words(w.Body.String()))
+	}
+}

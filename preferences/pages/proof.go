@@ -224,13 +224,12 @@ func (p *Pages) codePage(w http.ResponseWriter, status int, v *visit, c codePage
 	p.show(w, status, "code", f)
 }
 
-// closedKey is the phrase for why no code can go to the address of a link.
+// closedKey is the phrase for why no code can go to the address of a link. That an
+// instruction forbids it is not told: see tellsInstruction.
 func closedKey(refused policy.Code) string {
 	switch refused {
 	case policy.NoAddress:
 		return "closed.unknown"
-	case policy.ConfidentialOnly:
-		return "closed.confidential"
 	case policy.Stopped:
 		return "closed.stopped"
 	}

@@ -168,7 +168,7 @@ func TestCodesThatDoNotOpen(t *testing.T) {
 		"once the address is closed": {func(b *bench, path string, patient int64, code string) *httptest.ResponseRecorder {
 			b.confidential(patient, channels.SMS, "+13035550143")
 			return b.press(path, prove(code))
-		}, 409, "asked us not to write to the place"},
+		}, 409, "cannot send a code to the place"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

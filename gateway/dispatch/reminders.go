@@ -35,7 +35,14 @@ type Appointment struct {
 	Start      time.Time
 	TakesPlace bool
 	Words      map[string]string // what its reminders say: AppointmentWords
+	// Apart: it comes from one of several systems, whose ids may meet. It is refused with
+	// ErrAnothers where reminders of another patient wait under its id, which would
+	// otherwise be taken for reminders of this appointment before it changed hands.
+	Apart bool
 }
+
+// ErrAnothers refuses an appointment under whose id reminders of another patient wait.
+var ErrAnothers = errors.New("reminders of another patient wait under this id")
 
 // ReminderOutcome is what became of the reminders of one appointment.
 type ReminderOutcome uint8
@@ -126,6 +133,11 @@ func (b *Batch) Remind(ctx context.Context, a *Appointment) (Reminded, error) {
 	}
 	if len(old) == MaxReference {
 		return Reminded{Outcome: RemindersRefused, Err: gateway.Wrong("reference", "has had too many messages to be reminded of")}, nil
+	}
+	if a.Apart && slices.ContainsFunc(old, func(m gateway.Message) bool {
+		return m.Category == Reminder && m.Status == gateway.Waiting && m.Patient != patient
+	}) {
+		return Reminded{Outcome: RemindersRefused, Err: ErrAnothers}, nil
 	}
 	p := b.plan(a, patient, old)
 	var refused error

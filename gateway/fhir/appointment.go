@@ -36,6 +36,7 @@ type visit struct {
 // visit reads an Appointment.
 func (r *reading) visit(in *r4.Appointment, raw []byte, key string) *visit {
 	v := &visit{path: r.path}
+	v.said.Apart = true
 	v.said.Reference = referenceOf(in.Id, in.Identifier, key)
 	switch problem := idProblem(v.said.Reference); {
 	case v.said.Reference == "":
@@ -165,7 +166,7 @@ func (s *Server) keep(ctx context.Context, b *dispatch.Batch, v *visit) (result,
 	}
 	if got.Outcome == dispatch.RemindersRefused {
 		res.status, res.messages = http.StatusUnprocessableEntity, nil
-		if errors.Is(got.Err, gateway.ErrErased) {
+		if errors.Is(got.Err, gateway.ErrErased) || errors.Is(got.Err, dispatch.ErrAnothers) {
 			res.status = http.StatusConflict
 		}
 		res.issues = append(res.issues, unreminded(got, v.path)...)
@@ -184,6 +185,8 @@ func unreminded(got dispatch.Reminded, path string) []issue {
 		return []issue{wrong(r4.IssueTypeNotFound, path+".participant", saidNobody)}
 	case errors.Is(got.Err, gateway.ErrErased):
 		return []issue{wrong(r4.IssueTypeDeleted, path+".participant", saidErased)}
+	case errors.Is(got.Err, dispatch.ErrAnothers):
+		return []issue{wrong(r4.IssueTypeConflict, path+".identifier", "Reminders of another patient wait under this id, and stay. If the appointment changed hands, cancel that one first; if it is another system's, give it an identifier of its own.")}
 	}
 	var list []issue
 	var wrongs gateway.Invalid

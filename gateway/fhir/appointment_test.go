@@ -150,3 +150,31 @@ func TestFileAndFHIR(t *testing.T) {
 		t.Errorf("%+v", m[0])
 	}
 }
+
+// Ids of two systems may meet: the reminders that wait are another patient's, and stay.
+func TestAnAppointmentTakesNobodysReminders(t *testing.T) {
+	h := newHouse(t)
+	of := func(patient string, change object) object {
+		all := object{"participant": list{participant("Patient/"+patient, "", "accepted"), participant("Location/1", "Lakeside", "accepted")}, "identifier": list{object{"system": "urn:clinic:" + patient, "value": "17"}}}
+		for k, v := range change {
+			all[k] = v
+		}
+		return booked("a-"+patient, all)
+	}
+	if got := h.call("POST", "/fhir/Appointment", of("P1", nil)); got.status != http.StatusCreated {
+		t.Fatalf("%d %s", got.status, got.raw)
+	}
+	before := h.waiting("17")
+	if got := h.call("POST", "/fhir/Appointment", of("P2", nil)); got.status != http.StatusConflict || !strings.Contains(got.raw, "another patient") {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+	if after := h.waiting("17"); len(before) == 0 || strings.Join(after, ",") != strings.Join(before, ",") {
+		t.Errorf("%q waits; before %q", after, before)
+	}
+	if got := h.call("POST", "/fhir/Appointment", of("P1", object{"status": "cancelled"})); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+	if got := h.call("POST", "/fhir/Appointment", of("P2", nil)); got.status != http.StatusCreated {
+		t.Errorf("once it was given up: %d %s", got.status, got.raw)
+	}
+}

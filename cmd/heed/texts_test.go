@@ -394,6 +394,11 @@ func TestTemplatesCommand(t *testing.T) {
 	told(failed, "retire", "appointment_reminder", "1")
 	told(failed, "show", "nothing")
 	told(failed, "preview", "nothing")
+	write(strings.Replace(built, "Name: appointment_reminder", "Name: parking_note", 1))
+	c.ok("templates", "add", file)
+	if told := told(failed, "preview", "parking_note"); !strings.Contains(told, "--version") {
+		t.Errorf("a draft is there, and how to see it is not told: %s", told)
+	}
 	told(usage, "approve", "appointment_reminder", "first")
 	h.quiet()
 }

@@ -169,7 +169,7 @@ func TestAskForData(t *testing.T) {
 // said or where it went. That it was shown is kept.
 func TestWhatWasSent(t *testing.T) {
 	for lang, says := range map[string][]string{
-		"en": {"A message about your care", "By Email Result Sent Why It is about your appointments, your care or a legal duty, and this is a way you allow.", "Survey", "Result Not sent Why You turned this off.", "Code for this page", "You asked for it, or had just written to us."},
+		"en": {"A message about your care", "By Email Result Sent Why It is about your appointments, your care, a bill or a legal duty, and this is a way you allow.", "Survey", "Result Not sent Why You turned this off.", "Code for this page", "You asked for it, or had just written to us."},
 		"es": {"Un mensaje sobre su atención", "Por Correo electrónico Resultado Enviado Por qué Trata de sus citas", "Encuesta", "Resultado No enviado Por qué Usted desactivó esto.", "Clave para esta página", "Usted lo pidió, o acababa de escribirnos."},
 	} {
 		b := newBench(t)

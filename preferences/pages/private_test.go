@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
@@ -182,6 +183,10 @@ func TestWhatWasSent(t *testing.T) {
 		if _, err := b.sender.Work(t.Context(), gateway.SingleQueue); err != nil {
 			t.Fatal(err)
 		}
+		later := dispatch.Request{Patient: "REF-7731", Category: "follow_up", Template: "follow_up", Variables: map[string]string{"text": "x"}, SendAt: b.clock.Now().Add(24 * time.Hour)}
+		if _, _, err := b.sender.Accept(t.Context(), "ehr", []dispatch.Request{later}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
 		path := b.linkPath(patient)
 		if w := b.get(path + "?view=sent"); shows(w.Body.String(), says...) != "" {
 			t.Errorf("%s: shown without a code: %s", lang, words(w.Body.String()))
@@ -196,6 +201,9 @@ func TestWhatWasSent(t *testing.T) {
 		}
 		if word := shows(w.Body.String(), append(personal, "tablet", "practice.example/s")...); word != "" {
 			t.Errorf("%s: shows %q", lang, word)
+		}
+		if at := strings.Index(text, map[string]string{"en": "Waits for its time", "es": "Espera su hora"}[lang]); at < 0 || at > strings.Index(text, says[4]) {
+			t.Errorf("%s: what comes latest does not stand first: %s", lang, text)
 		}
 		rows, err := b.store.Audits(t.Context(), 0, 1000)
 		if err != nil {

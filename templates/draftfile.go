@@ -63,8 +63,8 @@ func ReadDraft(file string) (Draft, error) {
 	return d, nil
 }
 
-// room is how much a variable takes where its line does not say.
-func room(kind string) int {
+// Room is how much a variable takes where nobody says.
+func Room(kind string) int {
 	switch kind {
 	case KindTime:
 		return 40
@@ -82,7 +82,7 @@ func readVariable(line string) (v Variable, problem string) {
 	if len(words) < 2 {
 		return v, "Variable: is a name and a kind, perhaps required, max N and lines"
 	}
-	v = Variable{Name: words[0], Kind: words[1], Max: room(words[1])}
+	v = Variable{Name: words[0], Kind: words[1], Max: Room(words[1])}
 	for rest := words[2:]; len(rest) > 0; rest = rest[1:] {
 		switch rest[0] {
 		case "required":
@@ -118,7 +118,7 @@ func (d Draft) File() string {
 		if v.Required {
 			b.WriteString(" required")
 		}
-		if v.Max != room(v.Kind) {
+		if v.Max != Room(v.Kind) {
 			fmt.Fprintf(&b, " max %d", v.Max)
 		}
 		if v.Lines {

@@ -110,7 +110,7 @@ func readText(path string) (string, error) {
 	return string(text), nil
 }
 
-var errNoText = errors.New("no such text; `heed templates list` lists them")
+var errNoText = errors.New("no such text, or none of it in force; `heed templates list` lists them, and which versions wait (--version N shows one)")
 
 // draftOf gives what goes out, or a version of the practice's own.
 func draftOf(ctx context.Context, h *house, name string, version int) (templates.Draft, error) {

@@ -254,6 +254,20 @@ func TestPreviewOfADraft(t *testing.T) {
 	}
 }
 
+// A variable takes as much as its kind does in a file, where the call says nothing.
+func TestRoomOfAVariable(t *testing.T) {
+	h := start(t, nil)
+	v := h.ok("POST", "/v1/templates", map[string]any{
+		"name": "parking_news", "category": "newsletter", "variables": []map[string]any{{"name": "title", "kind": "text"}, {"name": "url", "kind": "url"}},
+		"source": "== en email normal and discreet\nSubject: News\n\n[{title}]\n\n== es email normal and discreet\nSubject: Noticias\n\n[{title}]\n",
+	})
+	for i, want := range []float64{200, 300} {
+		if got := v["variables"].([]any)[i].(map[string]any)["max"]; got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+}
+
 // What comes in is looked at as everywhere, and who may not write is written down.
 func TestTextsAtTheEdge(t *testing.T) {
 	h := start(t, nil)
@@ -380,6 +394,11 @@ func TestTemplatesCommand(t *testing.T) {
 	told(failed, "retire", "appointment_reminder", "1")
 	told(failed, "show", "nothing")
 	told(failed, "preview", "nothing")
+	write(strings.Replace(built, "Name: appointment_reminder", "Name: parking_note", 1))
+	c.ok("templates", "add", file)
+	if told := told(failed, "preview", "parking_note"); !strings.Contains(told, "--version") {
+		t.Errorf("a draft is there, and how to see it is not told: %s", told)
+	}
 	told(usage, "approve", "appointment_reminder", "first")
 	h.quiet()
 }

@@ -62,6 +62,15 @@ type VariableOut struct {
 	Lines    bool   `json:"lines,omitempty" doc:"May have line breaks."`
 }
 
+// VariableIn is one as a new version declares it.
+type VariableIn struct {
+	Name     string `json:"name" maxLength:"40"`
+	Required bool   `json:"required,omitempty"`
+	Kind     string `json:"kind" enum:"text,time,date,url"`
+	Max      int    `json:"max,omitempty" minimum:"1" maximum:"5000" doc:"The most characters; without it 200 for a text, 300 for a url."`
+	Lines    bool   `json:"lines,omitempty" doc:"May have line breaks."`
+}
+
 // WordingOut is one text as it is written down.
 type WordingOut struct {
 	Language string `json:"language"`
@@ -75,11 +84,11 @@ type WordingOut struct {
 
 // TemplateIn is a new version of a practice's own template.
 type TemplateIn struct {
-	Name      string        `json:"name" minLength:"1" maxLength:"40"`
-	Category  string        `json:"category" minLength:"1" maxLength:"64"`
-	Content   string        `json:"content,omitempty" enum:"none,minimal,clinical" doc:"The most it carries. Without it, what the category may carry."`
-	Variables []VariableOut `json:"variables,omitempty" maxItems:"20" nullable:"false"`
-	Source    string        `json:"source" minLength:"1" maxLength:"65536" lines:"free" doc:"The texts, each under a line such as: == en sms normal"`
+	Name      string       `json:"name" minLength:"1" maxLength:"40"`
+	Category  string       `json:"category" minLength:"1" maxLength:"64"`
+	Content   string       `json:"content,omitempty" enum:"none,minimal,clinical" doc:"The most it carries. Without it, what the category may carry."`
+	Variables []VariableIn `json:"variables,omitempty" maxItems:"20" nullable:"false"`
+	Source    string       `json:"source" minLength:"1" maxLength:"65536" lines:"free" doc:"The texts, each under a line such as: == en sms normal"`
 }
 
 // TemplatePath is a path with a template's name; exported, or huma passes it over.
@@ -140,6 +149,9 @@ func (a *API) templateWrites(h huma.API) {
 			}
 			d := templates.Draft{Name: in.Body.Name, Category: in.Body.Category, Content: in.Body.Content, Source: in.Body.Source, Variables: []templates.Variable{}}
 			for _, v := range in.Body.Variables {
+				if v.Max == 0 {
+					v.Max = templates.Room(v.Kind)
+				}
 				d.Variables = append(d.Variables, templates.Variable(v))
 			}
 			v, err := a.Wording.Add(ctx, caller(ctx).Name, d)

@@ -151,7 +151,7 @@ func (d *Dispatcher) template(name, category string) (*templates.Template, error
 	t, ok := d.Templates().Get(name)
 	switch {
 	case !ok || t.Category == "":
-		return nil, gateway.Wrong("template", "no template has this name; `heed templates` lists them")
+		return nil, gateway.Wrong("template", "no text in force has this name; `heed templates list` and GET /v1/templates list them")
 	case t.Category != category:
 		return nil, gateway.Wrong("template", "belongs to another category")
 	}

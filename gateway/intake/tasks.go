@@ -74,6 +74,8 @@ func (s *Service) closing(ctx context.Context, actor string, in Closing) (*closi
 		return nil, gateway.Wrong("said_at", "lies in the future")
 	case !in.SaidAt.IsZero() && in.SaidAt.Before(t.Created):
 		return nil, gateway.Wrong("said_at", "lies before the task was opened")
+	case in.Patient != 0 && t.Patient != 0 && in.Patient != t.Patient:
+		return nil, gateway.Wrong("patient", "the task is about another patient")
 	}
 	id := strconv.FormatInt(t.ID, 10)
 	c.evidence = map[string]string{"task": id, "outcome": c.outcome.Code}
@@ -297,31 +299,44 @@ func (c *closing) who(n gateway.Number) (int64, error) {
 	switch {
 	case c.Patient == 0 || c.Patient == c.task.Patient:
 		return c.task.Patient, nil
-	case c.task.Patient != 0:
-		return 0, gateway.Wrong("patient", "the task is about another patient")
 	case !slices.ContainsFunc(n.Holders, func(h gateway.Holder) bool { return h.Patient == c.Patient }):
 		return 0, gateway.Wrong("patient", "does not have this number")
 	}
 	return c.Patient, nil
 }
 
-// meant gives the message that the person answered, as the task says or as staff say;
-// nil where none is known.
+// meant gives the message that the person answered, as the task says or as staff say,
+// by the message or by the patient; nil where none is known.
 func (c *closing) meant(ctx context.Context) (*gateway.Message, error) {
 	d := c.task.Detail
-	id := d.Reminder
+	fit := d.Candidates
 	switch {
 	case c.Message != 0 && c.Message != d.Reminder && !slices.Contains(d.Candidates, c.Message):
 		return nil, gateway.Wrong("message", "is not one of those that the task names")
 	case c.Message != 0:
-		id = c.Message
-	case len(d.Candidates) > 1, id == 0 && len(d.Candidates) > 0:
+		fit = []int64{c.Message}
+	case len(fit) == 0 && d.Reminder != 0:
+		fit = []int64{d.Reminder}
+	}
+	var found []*gateway.Message
+	for _, id := range fit {
+		m, err := c.Store.Message(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if c.Patient == 0 || m.Patient == c.Patient {
+			found = append(found, m)
+		}
+	}
+	switch {
+	case len(fit) == 0:
+		return nil, nil
+	case len(found) == 0:
+		return nil, gateway.Wrong("message", "went to another patient than the one that you name")
+	case len(found) > 1, len(fit) == 1 && c.Message == 0 && c.Patient == 0 && d.Reminder == 0:
 		return nil, gateway.Wrong("message", "several fit: say which one was meant; GET /v1/tasks/{id} lists them")
 	}
-	if id == 0 {
-		return nil, nil
-	}
-	return c.Store.Message(ctx, id)
+	return found[0], nil
 }
 
 // maxTakenBack bounds how many reminders of one appointment are taken back.

@@ -321,7 +321,11 @@ func TestAReplyThatFitsSeveralRemindersIsSettledByStaff(t *testing.T) {
 			t.Errorf("message %d: %v", message, err)
 		}
 	}
-	if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: task.ID, Outcome: "confirmed", Message: two}); err != nil {
+	var wrong gateway.Invalid
+	if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: task.ID, Outcome: "confirmed", Patient: d.patient, Message: two}); !errors.As(err, &wrong) || wrong[0].Field != "message" {
+		t.Errorf("one's word was taken for the other's reminder: %v", err)
+	}
+	if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: task.ID, Outcome: "confirmed", Patient: other}); err != nil {
 		t.Fatal(err)
 	}
 	if d.confirmed(one) || !d.confirmed(two) {
@@ -332,7 +336,6 @@ func TestAReplyThatFitsSeveralRemindersIsSettledByStaff(t *testing.T) {
 	d.texts("SM2", "wrong number")
 	wrongNumber := d.opened(gateway.TaskWrongNumber)
 	right := intake.Closing{Task: wrongNumber.ID, Outcome: "number_is_right", Note: "showed the phone at the desk"}
-	var wrong gateway.Invalid
 	if err := d.CloseTask(t.Context(), "dana", right); !errors.As(err, &wrong) || wrong[0].Field != "patient" {
 		t.Errorf("%v", err)
 	}
@@ -355,8 +358,16 @@ func TestTwoAppointmentsOfOnePatientAreToldApart(t *testing.T) {
 	if task.Detail.Reminder != near || len(task.Detail.Candidates) != 2 {
 		t.Errorf("%+v", task.Detail)
 	}
-	if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: task.ID, Outcome: "kept"}); err == nil {
-		t.Error("it was closed without saying which")
+	for _, who := range []int64{0, d.patient} {
+		if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: task.ID, Outcome: "kept", Patient: who}); err == nil {
+			t.Error("it was closed without saying which")
+		}
+	}
+	for _, outcome := range []string{"kept", "rescheduled"} {
+		var wrong gateway.Invalid
+		if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: task.ID, Outcome: outcome, Patient: d.patient + 1, Message: far}); !errors.As(err, &wrong) || wrong[0].Field != "patient" {
+			t.Errorf("%s: it was closed for another patient: %v", outcome, err)
+		}
 	}
 	if err := d.CloseTask(t.Context(), "dana", intake.Closing{Task: task.ID, Outcome: "kept", Message: far}); err != nil || !d.confirmed(far) || d.confirmed(near) {
 		t.Errorf("%v", err)

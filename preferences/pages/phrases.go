@@ -119,7 +119,7 @@ var phrases = map[string]phrase{
 	"carrier.from":  {"About %s: text START to the number they came from.", "Sobre %s: envíe START al número del que llegaban."},
 
 	"essential.title":        {"Essential messages", "Mensajes esenciales"},
-	"essential.what":         {"Messages about your appointments, your care and legal duties still come, whatever you stop here.", "Los mensajes sobre sus citas, su atención y obligaciones legales le siguen llegando, aunque detenga otros aquí."},
+	"essential.what":         {"Messages about your appointments, your care, your bills and legal duties still come, whatever you stop here.", "Los mensajes sobre sus citas, su atención, sus pagos y obligaciones legales le siguen llegando, aunque detenga otros aquí."},
 	"essential.person":       {"We have no way to send them to you now. A person will call or write to you instead.", "Ahora no tenemos manera de enviárselos. Una persona le llamará o le escribirá."},
 	"essential.confidential": {"You asked us to reach you only in certain ways. That is in force. Only a person can change it: call us.", "Usted pidió que nos comuniquemos solo de ciertas maneras. Así lo hacemos. Solo una persona puede cambiarlo: llámenos."},
 	"essential.discreet":     {"Our messages leave our name out.", "Nuestros mensajes no dicen nuestro nombre."},
@@ -145,7 +145,7 @@ var phrases = map[string]phrase{
 	"private.letters":    {"Letters only: no email, text or automated call", "Solo cartas: ni correo electrónico, ni textos, ni llamadas automáticas"},
 	"private.here.email": {"Email, but only to the address this link was sent to", "Correo electrónico, pero solo a la dirección a la que llegó este enlace"},
 	"private.here.phone": {"Text message, but only to the phone this link was sent to", "Mensaje de texto, pero solo al teléfono al que llegó este enlace"},
-	"private.discreet":   {"Leave your name out of every message", "No digan su nombre en ningún mensaje"},
+	"private.discreet":   {"Leave the name of the practice out of every message", "No digan el nombre del consultorio en ningún mensaje"},
 	"private.where":      {"Another phone, email or address to use (you may leave this empty)", "Otro teléfono, correo o dirección que usar (puede dejarlo vacío)"},
 	"private.where_how":  {"We do not use it before a person has confirmed it with you.", "No lo usamos hasta que una persona lo confirme con usted."},
 	"private.send":       {"Send this request", "Enviar este pedido"},
@@ -175,7 +175,7 @@ var phrases = map[string]phrase{
 	"sent.canceled":  {"Taken back", "Retirado"},
 	"sent.held":      {"Not sent", "No enviado"},
 
-	"why.essential":             {"It is about your appointments, your care or a legal duty, and this is a way you allow.", "Trata de sus citas, su atención o una obligación legal, y este es un medio que usted permite."},
+	"why.essential":             {"It is about your appointments, your care, a bill or a legal duty, and this is a way you allow.", "Trata de sus citas, su atención, un pago o una obligación legal, y este es un medio que usted permite."},
 	"why.optional":              {"Your choices say that you want it.", "Sus opciones dicen que lo quiere."},
 	"why.answer":                {"You asked for it, or had just written to us.", "Usted lo pidió, o acababa de escribirnos."},
 	"why.canceled":              {"It was no longer needed.", "Ya no hacía falta."},

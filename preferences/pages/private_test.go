@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
@@ -169,7 +170,7 @@ func TestAskForData(t *testing.T) {
 // said or where it went. That it was shown is kept.
 func TestWhatWasSent(t *testing.T) {
 	for lang, says := range map[string][]string{
-		"en": {"A message about your care", "By Email Result Sent Why It is about your appointments, your care or a legal duty, and this is a way you allow.", "Survey", "Result Not sent Why You turned this off.", "Code for this page", "You asked for it, or had just written to us."},
+		"en": {"A message about your care", "By Email Result Sent Why It is about your appointments, your care, a bill or a legal duty, and this is a way you allow.", "Survey", "Result Not sent Why You turned this off.", "Code for this page", "You asked for it, or had just written to us."},
 		"es": {"Un mensaje sobre su atención", "Por Correo electrónico Resultado Enviado Por qué Trata de sus citas", "Encuesta", "Resultado No enviado Por qué Usted desactivó esto.", "Clave para esta página", "Usted lo pidió, o acababa de escribirnos."},
 	} {
 		b := newBench(t)
@@ -180,6 +181,10 @@ func TestWhatWasSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := b.sender.Work(t.Context(), gateway.SingleQueue); err != nil {
+			t.Fatal(err)
+		}
+		later := dispatch.Request{Patient: "REF-7731", Category: "follow_up", Template: "follow_up", Variables: map[string]string{"text": "x"}, SendAt: b.clock.Now().Add(24 * time.Hour)}
+		if _, _, err := b.sender.Accept(t.Context(), "ehr", []dispatch.Request{later}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		path := b.linkPath(patient)
@@ -196,6 +201,9 @@ func TestWhatWasSent(t *testing.T) {
 		}
 		if word := shows(w.Body.String(), append(personal, "tablet", "practice.example/s")...); word != "" {
 			t.Errorf("%s: shows %q", lang, word)
+		}
+		if at := strings.Index(text, map[string]string{"en": "Waits for its time", "es": "Espera su hora"}[lang]); at < 0 || at > strings.Index(text, says[4]) {
+			t.Errorf("%s: what comes latest does not stand first: %s", lang, text)
 		}
 		rows, err := b.store.Audits(t.Context(), 0, 1000)
 		if err != nil {

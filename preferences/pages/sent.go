@@ -11,13 +11,15 @@ import (
 	"harmonize.care/heed/preferences"
 )
 
-// maxSent is how many messages the page tells of, newest first.
+// maxSent is how many messages the page tells of, the latest first by the moment it shows.
 const maxSent = 50
 
 // sentState is one message as the patient is told of it: never what it said, and
 // never where it went, as the code was sent to one address only.
 type sentState struct {
 	When, About, Way, Status, Why string
+
+	at time.Time
 }
 
 // showSent shows what was sent or held back, and why. That it was shown is kept
@@ -36,6 +38,7 @@ func (p *Pages) showSent(w http.ResponseWriter, r *http.Request, v *visit) {
 	for i := range list {
 		states = append(states, p.sentState(v.lang, &list[i], zone))
 	}
+	slices.SortStableFunc(states, func(a, b sentState) int { return b.at.Compare(a.at) })
 	f := p.frame(v.lang, say(v.lang, "sent.title"))
 	f.View, f.Page = "sent", struct {
 		Sent  []sentState
@@ -55,7 +58,7 @@ func (p *Pages) sentState(lang string, m *gateway.Message, zone *time.Location) 
 		at = m.Tries[n-1].At
 		s.Way = say(lang, "channel."+m.Tries[n-1].Pair.Channel.String())
 	}
-	s.When = moment(lang, at.In(zone))
+	s.at, s.When = at, moment(lang, at.In(zone))
 	s.Why = say(lang, p.whyKey(m))
 	return s
 }

@@ -33,6 +33,7 @@ const (
 	KeepsConfidence            // the confidential communication instruction in force was confirmed
 	EndsHold                   // the hold that an import put in place
 	NeedsNoHold                // refused while such a hold is in force: the note asks for something, so it has to be put in force first
+	NeedsNone                  // refused while a confidential communication instruction is in force: it has to be ended first
 )
 
 const spoken = "A person spoke with the patient."
@@ -109,7 +110,7 @@ var taskOutcomes = map[TaskKind][]TaskOutcome{
 	TaskConfidential: {
 		{"confirmed", "The patient confirmed what is in force.", KeepsConfidence, false},
 		{"changed", "The patient wants it otherwise, and it was put in force so.", RecordsNothing, false},
-		{"withdrawn", "The patient no longer asks for it, and it was ended.", RecordsNothing, false},
+		{"withdrawn", "The patient no longer asks for it, and it was ended.", NeedsNone, false},
 	},
 	TaskData: {
 		{"given", "The patient has the copy.", RecordsNothing, false},

@@ -365,7 +365,7 @@ func (d *Dispatcher) staffTask(m *gateway.Message, reasons []string) gateway.Tas
 	}
 	return gateway.Task{
 		ID: d.NewID(), Kind: gateway.TaskNeedsStaff, Patient: m.Patient, Message: m.ID, Created: now, Due: due,
-		Detail: gateway.TaskDetail{Title: "An essential message found no way (" + m.Category + "). Call or write.", Reasons: reasons},
+		Detail: gateway.TaskDetail{Title: "An essential message found no way (" + m.Category + "). A person has to tell it: see what may be done.", Reasons: reasons},
 	}
 }
 

@@ -128,6 +128,7 @@ func TestAnOutcomeRecordsWhatItMeans(t *testing.T) {
 		"a reply to no reminder confirms": {text("I will be there"), gateway.TaskReply, "confirmed", "", "ok", "", "outcome"},
 		"a request was confirmed":         {asked, gateway.TaskConfidential, "confirmed", "", "ok confidential 1 hold false", preferences.ConfidentialSet, ""},
 		"a request was changed":           {asked, gateway.TaskConfidential, "changed", "", "ok confidential 1 hold false", "", ""},
+		"a request in force withdrawn":    {asked, gateway.TaskConfidential, "withdrawn", "", "ok confidential 1 hold false", "", "outcome"},
 		"a request with nothing in force": {func(d *desk) { d.open(gateway.TaskConfidential, gateway.TaskDetail{}) }, gateway.TaskConfidential, "confirmed", "", "ok", "", "outcome"},
 		"a note asks for nothing":         {hold, gateway.TaskHold, "asks_for_nothing", note, "ok", preferences.ConfidentialEnded, ""},
 		"a note whose hold still stands":  {hold, gateway.TaskHold, "instruction_set", "", "ok confidential 0 hold true", "", "outcome"},

@@ -10,7 +10,7 @@ build: bin/heed ## build the one binary, bin/heed
 bin/heed: $(shell find . -name '*.go' -not -path './.bin/*') $(shell find . -path ./.bin -prune -o \( -name '*.sql' -o -name '*.html' -o -name '*.css' -o -name '*.txt' -o -name '*.csv' \) -print) go.mod go.sum
 	CGO_ENABLED=0 go build -trimpath -o bin/heed ./cmd/heed
 
-test: lint .bin/axe.min.js ## every check and every test with the race detector, on real PostgreSQL, Redis and Chromium
+test: lint ## every check and every test with the race detector, on real PostgreSQL, Redis and Chromium
 	.ci/services go test -race $(SQLITE_UNCHECKED) -timeout 15m ./...
 
 # SQLite in Go is C turned into Go: the race detector's check of every pointer it bends takes a third of all time there.
@@ -25,12 +25,6 @@ lint: $(GOLANGCI) ## gofmt, go vet, and the linters of .golangci.yml
 $(GOLANGCI): # built from source, pinned; go.mod stays free of it
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv .bin/golangci-lint $@
-
-# axe-core looks at the pages' accessibility, where npm is there to fetch it; without it that test says that it skips.
-.bin/axe.min.js:
-	@mkdir -p .bin
-	@if command -v npm >/dev/null; then cd .bin && npm pack --silent axe-core@4.14.1 >/dev/null && \
-	  tar -xzOf axe-core-4.14.1.tgz package/axe.min.js > axe.min.js && rm axe-core-4.14.1.tgz; else echo "npm is not there: the accessibility test will be skipped"; fi
 
 fuzz: ## a short run of every fuzz target
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

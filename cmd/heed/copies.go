@@ -46,12 +46,15 @@ func (c *command) showDisclosures(ctx context.Context, h *house, id int64) error
 }
 
 func exportCommand(c *command) *cobra.Command {
-	var out string
+	var out, format string
 	cmd := &cobra.Command{
-		Use: "export ID", Short: "Everything that is kept of a patient, as one JSON document", Args: cobra.ExactArgs(1),
-		Long: "Everything that is kept of a patient, as one JSON document: the copy that a person may ask for (45 CFR 164.524).\n" +
+		Use: "export ID", Short: "Everything that is kept of a patient, as one document", Args: cobra.ExactArgs(1),
+		Long: "Everything that is kept of a patient, as one document: the copy that a person may ask for (45 CFR 164.524).\n" +
 			"It goes to standard output, or with --out into a new file that only you can read.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if format != "json" && format != "csv" {
+				return usageError{errors.New("--format: say json or csv")}
+			}
 			return c.inHouse(cmd.Context(), func(h *house) error {
 				id, err := h.patientID(cmd.Context(), args[0])
 				if err != nil {
@@ -65,6 +68,9 @@ func exportCommand(c *command) *cobra.Command {
 					if err := h.sawPatient(cmd.Context(), gateway.CopyTaken, id); err != nil {
 						return err
 					}
+					if format == "csv" {
+						return e.WriteCSV(cmd.Context(), w)
+					}
 					return e.Write(cmd.Context(), w)
 				}
 				if out == "" {
@@ -74,6 +80,7 @@ func exportCommand(c *command) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&format, "format", "json", "json, or csv: a row for each thing")
 	cmd.Flags().StringVar(&out, "out", "", "a new file to write to; without it, standard output")
 	return cmd
 }

@@ -1,15 +1,24 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"io"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/api"
 )
 
@@ -59,8 +68,80 @@ func TestAPatientsCopyHoldsEverything(t *testing.T) {
 		t.Errorf("tasks: %+v", e.Tasks)
 	}
 	h.accounts(e.Disclosures, sent, phone)
+	h.tabulated(&e)
 	h.copies(t)
 	h.quiet()
+}
+
+// tabulated holds that the table has a row for each thing of the document, and of the
+// copy that the table itself is.
+func (h *heedUnderTest) tabulated(e *api.ExportOut) {
+	h.t.Helper()
+	a := h.call("GET", "/v1/patients/p1/export?format=csv", nil)
+	rows, err := csv.NewReader(bytes.NewReader(a.raw)).ReadAll()
+	want := 1 + 2 + len(e.Stops) + len(e.Ledger) + len(e.Messages) + len(e.Tasks) + len(e.Disclosures) + 1
+	if err != nil || a.header.Get("Content-Type") != "text/csv" || len(rows) != want || rows[1][0] != "patient" || rows[1][1] != "p1" {
+		h.t.Fatalf("%d rows, wanted %d: %v %s", len(rows), want, err, a.raw)
+	}
+	for _, row := range rows[1:] {
+		if !json.Valid([]byte(row[4])) || strings.ContainsAny(row[3][:min(1, len(row[3]))], "=+-@") {
+			h.t.Errorf("a row: %q", row)
+		}
+	}
+	if a := h.call("GET", "/v1/patients/p1/export?format=pdf", nil); a.status != http.StatusUnprocessableEntity {
+		h.t.Errorf("as a PDF: %d", a.status)
+	}
+}
+
+// TestACopyIsWrittenPageByPage: everything once and in order, however many pages; one that
+// breaks off says so.
+func TestACopyIsWrittenPageByPage(t *testing.T) {
+	h := start(t, nil)
+	h.enrol("p1", "+13035550151", "p1@patients.example")
+	var many []any
+	for i := range 130 {
+		m := reminder("p1")
+		m["urgent"], m["send_at"], m["reference"] = false, "2036-12-01T18:00:00Z", strconv.Itoa(i)
+		many = append(many, m)
+	}
+	if a := h.call("POST", "/v1/messages", many); a.status != http.StatusAccepted {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	var e api.ExportOut
+	if a := h.call("GET", "/v1/patients/p1/export", nil); json.Unmarshal(a.raw, &e) != nil || len(e.Messages) != 130 {
+		t.Fatalf("%d of 130 messages", len(e.Messages))
+	}
+	for i, m := range e.Messages {
+		if m.Reference != strconv.Itoa(i) {
+			t.Fatalf("%s stands at %d", m.Reference, i)
+		}
+	}
+	view := h.server.view()
+	id, err := h.server.patientID(t.Context(), "p1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, asTable := range []bool{false, true} {
+		x, err := view.Export(t.Context(), id, "p1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages, broken := 0, errors.New("the caller is gone")
+		x.Paged = func() error {
+			if pages++; pages == 3 {
+				return broken
+			}
+			return nil
+		}
+		write := x.Write
+		if asTable {
+			write = x.WriteCSV
+		}
+		var out bytes.Buffer
+		if err := write(t.Context(), &out); !errors.Is(err, broken) || pages != 3 || json.Valid(out.Bytes()) {
+			t.Errorf("%v after %d pages: %d bytes", err, pages, out.Len())
+		}
+	}
 }
 
 // accounts holds that a list of disclosures tells of the message, and of the copy last.
@@ -103,12 +184,12 @@ func (h *heedUnderTest) copies(t *testing.T) {
 	if _, err := os.Stat(other); !os.IsNotExist(err) && err != fs.ErrNotExist {
 		t.Errorf("a file was left: %v", err)
 	}
-	if out := c.ok("patient", "export", "p1"); json.Unmarshal([]byte(out), &e) != nil || len(e.Disclosures) < 4 {
+	if out := c.ok("patient", "export", "p1"); json.Unmarshal([]byte(out), &e) != nil || len(e.Disclosures) < 5 {
 		t.Errorf("%s", out)
 	}
 	var list []api.DisclosureOut
 	c.json(&list, "patient", "disclosures", "p1")
-	if copies := list[len(list)-3:]; copies[0].TakenBy != "admin" || !strings.HasPrefix(copies[2].TakenBy, "cli") {
+	if copies := list[len(list)-4:]; copies[0].TakenBy != "admin" || !strings.HasPrefix(copies[3].TakenBy, "cli") {
 		t.Errorf("%+v", list)
 	}
 	if out := c.ok("patient", "disclosures", "p1"); !strings.Contains(out, "went by sms to +13035550151 through twilio") {
@@ -123,7 +204,7 @@ func (h *heedUnderTest) copies(t *testing.T) {
 	for _, row := range h.ok("GET", "/v1/audit?limit=500", nil)["entries"].([]any) {
 		verbs[row.(map[string]any)["verb"].(string)]++
 	}
-	if verbs["patient.export"] != 3 || verbs["disclosures.read"] != 4 {
+	if verbs["patient.export"] != 4 || verbs["disclosures.read"] != 4 {
 		t.Errorf("the audit log: %v", verbs)
 	}
 }
@@ -174,4 +255,38 @@ func TestACopyTellsNothingOfWhoeverSharesTheNumber(t *testing.T) {
 	if a.status != http.StatusOK || strings.Contains(string(a.raw), "5550151") || strings.Contains(string(a.raw), "Xiomara") {
 		t.Errorf("of somebody erased: %d %s", a.status, a.raw)
 	}
+}
+
+// forgetful cannot tell what left the gateway.
+type forgetful struct{ gateway.Store }
+
+func (forgetful) Disclosures(context.Context, int64, time.Time, int64, int) ([]gateway.Disclosure, error) {
+	return nil, errors.New("the disk is full")
+}
+
+// TestHalfACopyIsNoCopy: where a fault comes in the middle, the connection is cut.
+func TestHalfACopyIsNoCopy(t *testing.T) {
+	h := start(t, nil)
+	h.enrol("p1", "+13035550151", "p1@patients.example")
+	a := h.server.api()
+	a.Store = forgetful{h.server.db}
+	front := httptest.NewServer(a.Handler())
+	defer front.Close()
+	r, err := http.NewRequest(http.MethodGet, front.URL+"/v1/patients/p1/export", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	answer, err := front.Client().Do(r)
+	if err == nil {
+		_, err = io.ReadAll(answer.Body)
+		answer.Body.Close()
+	}
+	if err == nil {
+		t.Error("it passes for a whole one")
+	}
+	if !strings.Contains(h.log.String(), "an export broke off") {
+		t.Error("the log says nothing")
+	}
+	h.quiet()
 }

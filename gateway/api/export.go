@@ -50,9 +50,12 @@ func (a *API) export(h huma.API) {
 		Description: "The document. One that ends early was broken off by a fault: ask again.",
 		Content: map[string]*huma.MediaType{"application/json": {
 			Schema: h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[ExportOut](), true, "ExportOut"),
-		}},
+		}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}}
-	register(a, h, o, func(ctx context.Context, in *PatientPath) (*huma.StreamResponse, error) {
+	register(a, h, o, func(ctx context.Context, in *struct {
+		PatientPath
+		Format string `query:"format" enum:"json,csv" default:"json" doc:"csv: a row for each thing, with all of it as JSON in the last column."`
+	}) (*huma.StreamResponse, error) {
 		id, err := a.patientID(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -62,13 +65,17 @@ func (a *API) export(h huma.API) {
 		if err != nil {
 			return nil, err
 		}
+		write, kind := e.Write, "application/json"
+		if in.Format == "csv" {
+			write, kind = e.WriteCSV, "text/csv"
+		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
-			c.SetHeader("Content-Type", "application/json")
+			c.SetHeader("Content-Type", kind)
 			c.SetHeader("Cache-Control", "no-store")
 			_, w := humago.Unwrap(c)
 			control := http.NewResponseController(w)
 			e.Paged = func() error { return control.SetWriteDeadline(time.Now().Add(exportPause)) }
-			if err := e.Write(ctx, c.BodyWriter()); err != nil {
+			if err := write(ctx, c.BodyWriter()); err != nil {
 				a.Log.Error("an export broke off", "error", err)
 				panic(http.ErrAbortHandler) // nobody may take half a document for a whole one
 			}
@@ -115,18 +122,57 @@ func (e *Exporting) Write(ctx context.Context, to io.Writer) error {
 	d.member("patient", e.head.Patient)
 	d.member("preferences", e.head.Preferences)
 	d.member("stops", e.head.Stops)
-	list(d, "ledger", func(after int64) ([]LedgerOut, int64, error) { return e.api.ledgerPage(ctx, e.view, after, exportPage) })
-	list(d, "messages", func(after int64) ([]ExportedMessage, int64, error) { return e.messages(ctx, after) })
+	list(d, "ledger", e.ledger(ctx))
+	list(d, "messages", e.messages(ctx))
 	list(d, "tasks", e.tasks(ctx))
-	list(d, "disclosures", func(after int64) ([]DisclosureOut, int64, error) {
-		rows, err := e.api.disclosed(ctx, e.view.p, after, exportPage)
-		return rows, next(rows, exportPage, func(row *DisclosureOut) string { return row.ID }), err
-	})
+	list(d, "disclosures", e.disclosures(ctx))
 	d.end()
 	return d.err
 }
 
-func (e *Exporting) messages(ctx context.Context, after int64) ([]ExportedMessage, int64, error) {
+// pageOf gives the rows after a cursor and the next cursor, or 0 at the end.
+type pageOf[T any] func(after int64) ([]T, int64, error)
+
+// eachPage reads page by page and hands every row on.
+func eachPage[T any](page pageOf[T], paged func() error, each func(*T) error) error {
+	for after := int64(0); ; {
+		rows, more, err := page(after)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if err := each(&rows[i]); err != nil {
+				return err
+			}
+		}
+		if paged != nil {
+			if err := paged(); err != nil {
+				return err
+			}
+		}
+		if more == 0 {
+			return nil
+		}
+		after = more
+	}
+}
+
+func (e *Exporting) ledger(ctx context.Context) pageOf[LedgerOut] {
+	return func(after int64) ([]LedgerOut, int64, error) { return e.api.ledgerPage(ctx, e.view, after, exportPage) }
+}
+
+func (e *Exporting) disclosures(ctx context.Context) pageOf[DisclosureOut] {
+	return func(after int64) ([]DisclosureOut, int64, error) {
+		rows, err := e.api.disclosed(ctx, e.view.p, after, exportPage)
+		return rows, next(rows, exportPage, func(row *DisclosureOut) string { return row.ID }), err
+	}
+}
+
+func (e *Exporting) messages(ctx context.Context) pageOf[ExportedMessage] {
+	return func(after int64) ([]ExportedMessage, int64, error) { return e.messagePage(ctx, after) }
+}
+
+func (e *Exporting) messagePage(ctx context.Context, after int64) ([]ExportedMessage, int64, error) {
 	a := e.api
 	found, err := a.readMessages(ctx, gateway.MessageFilter{Patient: e.view.p.ID, After: after, Limit: exportPage})
 	if err != nil {
@@ -161,7 +207,7 @@ func (e *Exporting) messages(ctx context.Context, after int64) ([]ExportedMessag
 }
 
 // tasks gives the pages of the open tasks, and then of those that are done.
-func (e *Exporting) tasks(ctx context.Context) func(int64) ([]TaskOut, int64, error) {
+func (e *Exporting) tasks(ctx context.Context) pageOf[TaskOut] {
 	done := false
 	return func(after int64) ([]TaskOut, int64, error) {
 		rows, more, err := e.taskPage(ctx, done, after)
@@ -256,31 +302,18 @@ func (d *document) end() {
 	}
 }
 
-// list writes a list page by page: page gives rows and the cursor of the next page, or
-// 0 at the end.
-func list[T any](d *document, name string, page func(after int64) ([]T, int64, error)) {
+// list writes a list page by page.
+func list[T any](d *document, name string, page pageOf[T]) {
 	d.name(name)
 	d.text("[\n")
-	for after, first := int64(0), true; d.err == nil; {
-		rows, more, err := page(after)
-		if err != nil {
-			d.err = err
-			return
-		}
-		for i := range rows {
-			if !first {
-				d.text(",")
-			}
-			first = false
-			d.value(rows[i])
-		}
-		if d.err == nil && d.paged != nil {
-			d.err = d.paged()
-		}
-		if more == 0 {
-			break
-		}
-		after = more
+	between := ""
+	if d.err == nil {
+		d.err = eachPage(page, d.paged, func(row *T) error {
+			d.text(between)
+			between = ","
+			d.value(row)
+			return d.err
+		})
 	}
 	d.text("]")
 }

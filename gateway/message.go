@@ -148,6 +148,7 @@ type Attempt struct {
 	Form       string // full, secure_link or call_back
 	Discreet   bool
 	Wording    string // digest of the text that went out; "": before this was kept
+	Provider   string // who carried it; "": before this was kept
 }
 
 // MessageEvent is one thing that was heard of a message.

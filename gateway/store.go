@@ -33,6 +33,9 @@ type Store interface {
 	Message(ctx context.Context, id int64) (*Message, error) // with Tries, Last, Events
 	Messages(ctx context.Context, f MessageFilter) ([]Message, error)
 	LastDecisions(ctx context.Context, messages []int64) (map[int64]DecisionRecord, error)
+	DecisionsOf(ctx context.Context, messages []int64) ([]DecisionRecord, error) // every one, oldest first
+	// Disclosures lists what left the gateway about a patient since a moment, by id upwards.
+	Disclosures(ctx context.Context, patient int64, since time.Time, after int64, limit int) ([]Disclosure, error)
 	MessageEvents(ctx context.Context, messages []int64) (map[int64][]MessageEvent, error)
 	Attempt(ctx context.Context, id int64) (*Attempt, error)
 	// WasHeard says whether a provider's event was kept (Seen).

@@ -74,10 +74,10 @@ func openCarriers(cfg *config.Config, secret []byte, base string) (carriers, err
 	}
 	for program, p := range cfg.Programs {
 		if p.SMSFrom != "" || p.MessagingService != "" {
-			c.ways[dispatch.WayOf{Program: program, Channel: channels.SMS}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement), Receipts: true}
+			c.ways[dispatch.WayOf{Program: program, Channel: channels.SMS}] = dispatch.Way{Adapter: c.twilio, Provider: "twilio", Agreement: agreement(t.Agreement), Receipts: true}
 		}
 		if p.VoiceFrom != "" {
-			c.ways[dispatch.WayOf{Program: program, Channel: channels.Voice}] = dispatch.Way{Adapter: c.twilio, Agreement: agreement(t.Agreement), Receipts: true}
+			c.ways[dispatch.WayOf{Program: program, Channel: channels.Voice}] = dispatch.Way{Adapter: c.twilio, Provider: "twilio", Agreement: agreement(t.Agreement), Receipts: true}
 		}
 		carrier := p.Email
 		if carrier == "" {
@@ -86,10 +86,10 @@ func openCarriers(cfg *config.Config, secret []byte, base string) (carriers, err
 		switch {
 		case p.EmailFrom == "":
 		case carrier == "smtp" && relay != nil:
-			c.ways[dispatch.WayOf{Program: program, Channel: channels.Email}] = dispatch.Way{Adapter: relay, Agreement: agreement(mail.Agreement)}
+			c.ways[dispatch.WayOf{Program: program, Channel: channels.Email}] = dispatch.Way{Adapter: relay, Provider: carrier, Agreement: agreement(mail.Agreement)}
 		case carrier == "sendgrid":
 			c.ways[dispatch.WayOf{Program: program, Channel: channels.Email}] = dispatch.Way{
-				Adapter: c.sendgrid, Agreement: agreement(s.Agreement), Receipts: s.WebhookPublicKey != "",
+				Adapter: c.sendgrid, Provider: carrier, Agreement: agreement(s.Agreement), Receipts: s.WebhookPublicKey != "",
 			}
 		}
 	}

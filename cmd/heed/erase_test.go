@@ -94,6 +94,7 @@ func (h *heedUnderTest) holdsNothing(path string, record map[string]any, sent, w
 	}
 	for _, call := range []answer{
 		h.call("GET", path, nil), h.call("GET", path+"/preferences", nil), h.call("GET", path+"/ledger", nil), h.call("GET", path+"/messages", nil),
+		h.call("GET", path+"/export", nil), h.call("GET", path+"/disclosures", nil),
 		h.call("GET", "/v1/messages/"+sent, nil), h.call("GET", "/v1/messages/"+waits, nil), h.call("GET", "/v1/tasks", nil),
 		h.call("POST", "/v1/tasks/"+task+"/done", map[string]any{"outcome": "removed"}), h.call("GET", "/v1/tasks?done=true", nil),
 	} {

@@ -20,6 +20,8 @@ func importCommand(c *command) *cobra.Command {
 	cmd.AddCommand(
 		importOne(c, "patients FILE", "Contact records, flags and confidential notes", imports.Patients, imports.PatientFields()),
 		importOne(c, "appointments FILE", "Appointments: reminders at the policy's offsets, moved and cancelled with them", imports.Appointments, imports.AppointmentFields()),
+		importOne(c, "stops FILE", "Numbers that are not to be texted or called", imports.Stops, imports.StopFields()),
+		importOne(c, "choices FILE", "Opt-ins and opt-outs of patients on file", imports.Choices, imports.ChoiceFields()),
 	)
 	return cmd
 }

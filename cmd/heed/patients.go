@@ -19,7 +19,7 @@ import (
 )
 
 func patientCommand(c *command) *cobra.Command {
-	cmd := &cobra.Command{Use: "patient", Short: "Look at a patient: preferences, ledger, messages; erase"}
+	cmd := &cobra.Command{Use: "patient", Short: "Look at a patient: preferences, ledger, messages, disclosures; export, erase"}
 	cmd.AddCommand(
 		c.onPatient("show ID", "What is on file and in force", c.showPatient),
 		c.onPatient("ledger ID", "Everything the patient said, in order", c.showLedger),
@@ -31,7 +31,8 @@ func patientCommand(c *command) *cobra.Command {
 		c.onPatient("release ID", "End the confidential communication instruction or hold in force", func(ctx context.Context, h *house, id int64) error {
 			return c.did(h.intake.EndConfidential(ctx, actor(), id), "released", "No confidential communication instruction and no hold is in force.")
 		}),
-		eraseCommand(c),
+		c.onPatient("disclosures ID", "Accounting of disclosures: what left the gateway, to whom and by whom, in six years", c.showDisclosures),
+		exportCommand(c), eraseCommand(c),
 	)
 	return cmd
 }

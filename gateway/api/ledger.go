@@ -98,8 +98,8 @@ func (a *API) ledger(h huma.API) {
 		})
 }
 
-// ledgerPage is how many events are read at a time.
-const ledgerPage = 500
+// ledgerBatch is how many events are read at a time.
+const ledgerBatch = 500
 
 // Ledger tells what was said by and of a patient after an entry, and what was said of
 // the patient's numbers and mailboxes while the patient had them. A number's events
@@ -111,23 +111,31 @@ func (a *API) Ledger(ctx context.Context, patient, after int64, limit int) ([]Le
 	if err != nil {
 		return nil, err
 	}
+	list, _, err := a.ledgerPage(ctx, v, after, limit)
+	return list, err
+}
+
+// ledgerPage tells a page, and gives the cursor of the next one; 0: this is the last.
+func (a *API) ledgerPage(ctx context.Context, v *ledgerView, after int64, limit int) ([]LedgerOut, int64, error) {
 	list := []LedgerOut{}
-	for len(list) < limit {
-		rows, err := a.Store.History(ctx, patient, v.addresses, after, ledgerPage)
+	for {
+		rows, err := a.Store.History(ctx, v.p.ID, v.addresses, after, ledgerBatch)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		for i := range rows {
+			if len(list) == limit {
+				return list, after, nil
+			}
 			after = rows[i].ID
-			if entry, ok := v.entry(&rows[i]); ok && len(list) < limit {
+			if entry, ok := v.entry(&rows[i]); ok {
 				list = append(list, entry)
 			}
 		}
-		if len(rows) < ledgerPage {
-			break
+		if len(rows) < ledgerBatch {
+			return list, 0, nil
 		}
 	}
-	return list, nil
 }
 
 // ledgerView is what may be seen of the numbers and mailboxes of one patient.
@@ -149,12 +157,12 @@ func (a *API) ledgerView(ctx context.Context, patient int64) (*ledgerView, error
 	}
 	var own []preferences.Event
 	for after := int64(0); ; {
-		events, err := a.Store.Ledger(ctx, patient, after, ledgerPage)
+		events, err := a.Store.Ledger(ctx, patient, after, ledgerBatch)
 		if err != nil {
 			return nil, err
 		}
 		own = append(own, events...)
-		if len(events) < ledgerPage {
+		if len(events) < ledgerBatch {
 			break
 		}
 		after = events[len(events)-1].ID

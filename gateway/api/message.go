@@ -83,6 +83,23 @@ func (a *API) list(ctx context.Context, f gateway.MessageFilter, p Page) (*messa
 // Messages tells a list of messages, each with its last decision and what was heard
 // of it.
 func (a *API) Messages(ctx context.Context, f gateway.MessageFilter) ([]MessageFull, error) {
+	found, err := a.readMessages(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	list := []MessageFull{}
+	for i := range found {
+		told, err := a.full(ctx, &found[i])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, told)
+	}
+	return list, nil
+}
+
+// readMessages reads messages with their last decisions and what was heard of them.
+func (a *API) readMessages(ctx context.Context, f gateway.MessageFilter) ([]gateway.Message, error) {
 	found, err := a.Store.Messages(ctx, f)
 	if err != nil {
 		return nil, err
@@ -99,20 +116,14 @@ func (a *API) Messages(ctx context.Context, f gateway.MessageFilter) ([]MessageF
 	if err != nil {
 		return nil, err
 	}
-	list := []MessageFull{}
 	for i := range found {
 		m := &found[i]
 		if record, ok := last[m.ID]; ok {
 			m.Last = &record
 		}
 		m.Events = heard[m.ID]
-		told, err := a.full(ctx, m)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, told)
 	}
-	return list, nil
+	return found, nil
 }
 
 func (a *API) message(ctx context.Context, p MessagePath) (*messageOut, error) {

@@ -118,6 +118,8 @@ func (a *API) patients(h huma.API) {
 			return nil, a.Intake.Erase(ctx, caller(ctx).Name, id, in.Body.Reason)
 		})
 	a.ledger(h)
+	a.disclosures(h)
+	a.export(h)
 }
 
 // oldest is how far back a birth date may lie, in years; the oldest person on record

@@ -124,7 +124,14 @@ func (a *API) patientStops(ctx context.Context, ref string) (*stopsOut, error) {
 	}
 	looksAt(ctx, id)
 	out := &stopsOut{}
-	out.Body.Stops = []StopOut{}
+	out.Body.Stops, err = a.stopsBinding(ctx, p)
+	return out, err
+}
+
+// stopsBinding tells the stops of a patient's numbers: as facts, and with the evidence
+// only where nobody else has ever had the number.
+func (a *API) stopsBinding(ctx context.Context, p *gateway.Patient) ([]StopOut, error) {
+	list := []StopOut{}
 	for _, ad := range p.Snapshot.Addresses {
 		number := p.Text(ad.ID)
 		if ad.Stops == 0 || number == "" {
@@ -139,10 +146,10 @@ func (a *API) patientStops(ctx context.Context, ref string) (*stopsOut, error) {
 			return nil, err
 		}
 		for _, program := range ad.Stops.List() {
-			out.Body.Stops = append(out.Body.Stops, stopOf(number, program, words, had == 1))
+			list = append(list, stopOf(number, program, words, had == 1))
 		}
 	}
-	return out, nil
+	return list, nil
 }
 
 // stopOf tells a stop that is in force: the one that was said last.

@@ -245,6 +245,17 @@ func (a *API) Tasks(ctx context.Context, f gateway.TaskFilter) ([]TaskOut, error
 }
 
 func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
+	out, err := a.taskWords(ctx, &t)
+	if err != nil || !t.DoneAt.IsZero() {
+		return out, err
+	}
+	out.May, err = a.may(ctx, &t)
+	return out, err
+}
+
+// taskWords tells a task without what may be done about it, which tells of everybody
+// whom it may be about.
+func (a *API) taskWords(ctx context.Context, t *gateway.Task) (TaskOut, error) {
 	d := t.Detail
 	out := TaskOut{
 		ID: strconv.FormatInt(t.ID, 10), Kind: string(t.Kind), Title: d.Title, Reasons: d.Reasons, Quote: d.Quote, Heard: string(d.Heard),
@@ -265,10 +276,5 @@ func (a *API) task(ctx context.Context, t gateway.Task) (TaskOut, error) {
 			alsoShows(ctx, t.Patient)
 		}
 	}
-	if !t.DoneAt.IsZero() {
-		return out, nil
-	}
-	var err error
-	out.May, err = a.may(ctx, &t)
-	return out, err
+	return out, nil
 }

@@ -32,6 +32,8 @@ const (
 	WritePatient    Permission = "patient.write"
 	ErasePatient    Permission = "patient.erase"
 	ReadLedger      Permission = "ledger.read"
+	ReadDisclosures Permission = "disclosures.read"
+	ExportPatient   Permission = "patient.export"
 	SendMessage     Permission = "message.send"
 	ReadMessage     Permission = "message.read"
 	Override        Permission = "message.override"
@@ -52,7 +54,7 @@ var allowed = map[Role][]Permission{
 	Scheduler: {ReadPatient, WritePatient, SendMessage, ReadMessage, Override, Decide, WorkTasks, ManageStops, ReadTemplate},
 	Service:   {ReadPatient, WritePatient, SendMessage, ReadMessage, Decide, ManageStops, ReadTemplate},
 	Marketer:  {ReadTemplate, WriteTemplate}, // not for essential categories
-	Privacy:   {ReadPatient, WritePatient, ErasePatient, ReadLedger, ReadMessage, Decide, WorkTasks, ManageStops, Restrict, ReadTemplate, ApproveTemplate, ReadAudit},
+	Privacy:   {ReadPatient, WritePatient, ErasePatient, ReadLedger, ReadDisclosures, ExportPatient, ReadMessage, Decide, WorkTasks, ManageStops, Restrict, ReadTemplate, ApproveTemplate, ReadAudit},
 }
 
 // May says whether the role allows it.

@@ -17,6 +17,7 @@ import (
 // content that the agreement with its provider covers.
 type Way struct {
 	Adapter   channels.Adapter
+	Provider  string // twilio, sendgrid or smtp, as the accounting of disclosures names it
 	Agreement policy.Content
 	// Receipts: the provider tells later whether a message arrived. A plain relay does not.
 	Receipts bool

@@ -234,7 +234,7 @@ func (d *Dispatcher) job(m *gateway.Message, way Way, pair preferences.Pair, ver
 		message: m, way: way, version: version, lease: now.Add(d.Lease),
 		attempt: gateway.Attempt{
 			ID: d.NewID(), Message: m.ID, Number: m.Attempts + 1, Pair: pair, Version: version,
-			Status: gateway.AttemptClaimed, At: now, Program: program,
+			Status: gateway.AttemptClaimed, At: now, Program: program, Provider: way.Provider,
 		},
 	}
 }

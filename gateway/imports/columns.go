@@ -15,7 +15,7 @@ import (
 // field is one column as we name it.
 type field string
 
-// The fields of both files.
+// The fields of all files.
 const (
 	fieldID        field = "id"
 	fieldGiven     field = "given_name"
@@ -41,6 +41,13 @@ const (
 	fieldStatus    field = "status"
 	fieldLocation  field = "location"
 	fieldClinician field = "clinician"
+	fieldProgram   field = "program"
+	fieldTopic     field = "topic"
+	fieldChannel   field = "channel"
+	fieldChoice    field = "choice"
+	fieldConsent   field = "consent"
+	fieldSaid      field = "said_on"
+	fieldEvidence  field = "evidence"
 )
 
 // column is a field with the names that exports give it, compared without case,
@@ -83,9 +90,35 @@ var appointmentColumns = []column{
 	{fieldZone, false, "Time Zone|TZ"},
 }
 
-// PatientFields and AppointmentFields list what a column may be mapped to.
+const (
+	saidNames     = "Date|Said On|Opt Out Date|Opted Out On|Stop Date|Stopped On|Unsubscribed At|Date Opted Out|Revoked On"
+	evidenceNames = "Evidence|Note|Notes|Reason|Comment|Comments|How"
+)
+
+var stopColumns = []column{
+	{fieldPhone, true, "Phone|Number|Phone Number|Cell Phone|Mobile Phone|Cell|Mobile|Telephone|Mobile Number|Cell Number"},
+	{fieldProgram, false, "Program|Sender|Opted Out Of"},
+	{fieldChoice, false, "Choice|Action|Status|Opt Status|Opt Out Status|Subscription Status"},
+	{fieldSaid, false, saidNames},
+	{fieldEvidence, false, evidenceNames},
+}
+
+var choiceColumns = []column{
+	{fieldID, true, "MRN|Patient|Patient ID|Patient No|Patient Number|Chart|Chart No|Chart Number|Chart ID|Account No|Account Number|Medical Record Number|Record Number|Pt ID|ID"},
+	{fieldTopic, false, "Topic|List|Category|Message Type|Type|Subject"},
+	{fieldChannel, false, "Channel|Method|Contact Method|Medium"},
+	{fieldChoice, true, "Choice|Action|Status|Opt Status|Opt In/Out|Preference|Subscription Status"},
+	{fieldConsent, false, "Consent|Consent Level|Level"},
+	{fieldSaid, false, saidNames + "|Opt In Date|Opted In On|Choice Date|Consent Date|Subscribed At"},
+	{fieldEvidence, false, evidenceNames},
+}
+
+// PatientFields, AppointmentFields, StopFields and ChoiceFields list what a column may
+// be mapped to.
 func PatientFields() []string     { return fieldNames(patientColumns) }
 func AppointmentFields() []string { return fieldNames(appointmentColumns) }
+func StopFields() []string        { return fieldNames(stopColumns) }
+func ChoiceFields() []string      { return fieldNames(choiceColumns) }
 
 func fieldNames(known []column) []string {
 	var list []string

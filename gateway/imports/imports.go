@@ -1,5 +1,5 @@
-// Package imports reads the files that a practice's scheduling system exports each
-// night: patients and appointments, as CSV. An import only tightens what patients
+// Package imports reads the files that a practice's systems export each night: patients
+// and appointments, and lists of stops and of choices, as CSV. An import only tightens what patients
 // said, keeps each patient and each appointment whole or not at all, and changes
 // nothing when the same file comes again.
 //
@@ -18,16 +18,16 @@ import (
 
 // Options are what an import works with.
 type Options struct {
-	Intake     *intake.Service      // for patients
+	Intake     *intake.Service      // for all but appointments
 	Dispatcher *dispatch.Dispatcher // for appointments
 	Actor      string               // as the ledger and the audit log name who imports
 	// ParsePhone gives E.164, ParseMailbox a bare lower-case address. Their errors
 	// never repeat what they read.
 	ParsePhone, ParseMailbox func(string) (string, error)
 	// Columns names the file's columns that have unusual names: the file's column to
-	// one of PatientFields or AppointmentFields.
+	// one of PatientFields, AppointmentFields, StopFields or ChoiceFields.
 	Columns map[string]string
-	// Zone is where the practice is: of appointments that name no time zone. Nil: UTC.
+	// Zone is where the practice is: of appointments and days that name no time zone. Nil: UTC.
 	Zone *time.Location
 	// Progress hears how many bytes of the file are done, after each batch. It may be nil.
 	Progress func(done, total int64)

@@ -20,11 +20,11 @@ func tooLong(l *layout, fields []string, except field) (name string, bad bool) {
 	return "", false
 }
 
-// notText finds a known column that holds what no text may; a note on confidential
-// communication may go on over several lines.
+// notText finds a known column that holds what no text may; what people write freely may
+// go on over several lines.
 func notText(l *layout, fields []string) (name, problem string) {
 	for _, f := range slices.Sorted(maps.Keys(l.at)) {
-		if problem := gateway.TextProblem(l.get(fields, f), f == fieldNote); problem != "" {
+		if problem := gateway.TextProblem(l.get(fields, f), f == fieldNote || f == fieldEvidence); problem != "" {
 			return l.name(f), problem
 		}
 	}

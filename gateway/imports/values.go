@@ -31,6 +31,8 @@ var (
 	errCentury   = errors.New("the year has two digits and could be in either century: write four")
 	errTooOld    = errors.New("more than 120 years ago: a placeholder, or a slip")
 	errMoment    = errors.New("not a day and time: write MM/DD/YYYY HH:MM AM or YYYY-MM-DD HH:MM")
+	errSaid      = errors.New("not a day: write it as MM/DD/YYYY or YYYY-MM-DD, with the time behind it if it is known")
+	errAhead     = errors.New("lies in the future")
 	errGap       = errors.New("no such time on that day: the clocks are set forward over it")
 	errZone      = errors.New("not an IANA time zone such as America/Denver")
 	errRewritten = errors.New("a spreadsheet has rewritten this number (1.0E+05): export the file again without opening it there")

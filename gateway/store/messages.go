@@ -267,9 +267,9 @@ func (u *unit) step(s *gateway.Step, row waiting) error {
 	if a == nil {
 		return nil
 	}
-	return u.run(`INSERT INTO attempts (id, message, number, channel, address, version, status, at, program, form, discreet, wording)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		a.ID, s.Message, a.Number, int(a.Pair.Channel), a.Pair.Address, a.Version, int(a.Status), micros(a.At), int(a.Program), a.Form, a.Discreet, a.Wording)
+	return u.run(`INSERT INTO attempts (id, message, number, channel, address, version, status, at, program, form, discreet, wording, provider)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		a.ID, s.Message, a.Number, int(a.Pair.Channel), a.Pair.Address, a.Version, int(a.Status), micros(a.At), int(a.Program), a.Form, a.Discreet, a.Wording, a.Provider)
 }
 
 // claimedTexts reads where the claimed messages go: here, and never from a cache.

@@ -154,7 +154,7 @@ func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
 }
 
 func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway.Attempt, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet, wording
+	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet, wording, provider
 		FROM attempts `+where, args...)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway
 	return got, scan(list, func(s scanner) error {
 		var a gateway.Attempt
 		var at int64
-		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &a.Status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet, &a.Wording)
+		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &a.Status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet, &a.Wording, &a.Provider)
 		a.At = instant(at)
 		got = append(got, a)
 		return err

@@ -51,6 +51,8 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"a text is approved once, by another person":        templateSteps,
 		"two people approve at once":                        oneApproval,
 		"an attempt says which words went out":              wordingKept,
+		"what left the gateway is accounted for":            disclosures,
+		"every decision of a message is told":               everyDecision,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -299,7 +299,7 @@ func TestDescriptionNamesEveryContractCall(t *testing.T) {
 		"PUT /v1/patients/{}", "GET /v1/patients/{}", "DELETE /v1/patients/{}", "GET /v1/patients/{}/preferences", "POST /v1/patients/{}/preferences",
 		"PUT /v1/patients/{}/confidential-communication", "DELETE /v1/patients/{}/confidential-communication", "POST /v1/patients/{}/restrictions",
 		"DELETE /v1/patients/{}/restrictions/{}", "POST /v1/patients/{}/authorizations", "DELETE /v1/patients/{}/authorizations/{}",
-		"GET /v1/patients/{}/ledger", "GET /v1/patients/{}/messages", "POST /v1/stops", "GET /v1/stops", "POST /v1/stops/lift", "POST /v1/decisions",
+		"GET /v1/patients/{}/ledger", "GET /v1/patients/{}/messages", "GET /v1/patients/{}/disclosures", "GET /v1/patients/{}/export", "POST /v1/stops", "GET /v1/stops", "POST /v1/stops/lift", "POST /v1/decisions",
 		"POST /v1/messages", "GET /v1/messages", "GET /v1/messages/{}", "PATCH /v1/messages/{}", "DELETE /v1/messages/{}", "DELETE /v1/messages",
 		"GET /v1/tasks", "GET /v1/tasks/{}", "POST /v1/tasks/{}/done", "POST /v1/tasks/{}/assign", "DELETE /v1/tasks/{}/assign", "GET /v1/templates", "POST /v1/templates/{}/preview", "GET /v1/audit",
 		"GET /v1/webhooks", "POST /v1/webhooks",

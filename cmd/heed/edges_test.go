@@ -220,6 +220,8 @@ func TestReadingIsWrittenDown(t *testing.T) {
 		{"GET", "/v1/stops?number=%2B13035550151", "stops.read", "stops", nil, clerk},
 		{"POST", "/v1/decisions", "decision.ask", of, map[string]any{"patient": "p1", "category": "follow_up"}, clerk},
 		{"GET", "/v1/patients/p1/ledger", "ledger.read", of, nil, nil},
+		{"GET", "/v1/patients/p1/disclosures", "disclosures.read", of, nil, nil},
+		{"GET", "/v1/patients/p1/export", "patient.export", of, nil, nil},
 	} {
 		before := len(h.audits())
 		h.ok(c.method, c.path, c.body, c.header...)

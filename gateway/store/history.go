@@ -95,19 +95,7 @@ func (d *DB) NumberWords(ctx context.Context, number string) ([]preferences.Even
 	if err != nil {
 		return nil, err
 	}
-	var events []preferences.Event
-	return events, scan(list, func(s scanner) error {
-		var e preferences.Event
-		var kind string
-		var sealed []byte
-		if err := s.Scan(&e.ID, &kind, &e.At, &sealed); err != nil {
-			return err
-		}
-		e.Kind = preferences.EventKind(kind)
-		err := open(d.keys.general, sealed, &e)
-		events = append(events, e)
-		return err
-	})
+	return opened(list, d.keys.general)
 }
 
 // EverHad counts the patients who have, or ever had, an address, the erased among them.

@@ -213,6 +213,11 @@ func (d *DB) Ledger(ctx context.Context, patient, after int64, limit int) ([]pre
 	if err != nil {
 		return nil, err
 	}
+	return opened(list, key)
+}
+
+// opened reads rows of the ledger: id, kind, instant, and what is sealed.
+func opened(list *sql.Rows, key cipher.AEAD) ([]preferences.Event, error) {
 	var events []preferences.Event
 	return events, scan(list, func(s scanner) error {
 		var e preferences.Event

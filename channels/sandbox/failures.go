@@ -61,6 +61,7 @@ var mailFailures = [...]Failure{
 	{Match: "suppressed", Does: "taken, dropped later: the provider remembers a bounce", manner: perish, event: "dropped", message: "Bounced Address"},
 	{Match: "unsubscribed", Does: "taken, dropped later: the provider says that the person unsubscribed there", manner: perish, event: "dropped", message: "Unsubscribed Address"},
 	{Match: "spam", Does: "delivered, then reported as spam", manner: dislike},
+	{Match: "refused", Does: "refused at once (400): the whole request, whoever else is in it", manner: refuse, status: http.StatusBadRequest, message: "Does not contain a valid address."},
 	{Match: "error500", Does: "server error (500); nothing is taken", manner: refuse, status: http.StatusInternalServerError, message: "Internal Server Error"},
 	{Match: "429", Does: "refused at once: too many requests (429) with Retry-After", manner: refuse, status: http.StatusTooManyRequests, message: "too many requests"},
 	{Match: "drop", Does: "taken and delivered, but the connection closes without an answer", manner: drop},

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
@@ -87,11 +88,11 @@ func (s *Sandbox) sendMail(w http.ResponseWriter, r *http.Request) {
 		refuseMail(w, http.StatusBadRequest, errs...)
 		return
 	}
-	f := req.failure()
+	f, at := req.failure()
 	switch f.manner {
 	case refuse:
 		s.turnAway(s.newMails(req, s.newID("")[:22])...)
-		s.refuseAs(w, f)
+		s.refuseAs(w, f, at)
 		return
 	case lose:
 		hangUp(w)
@@ -106,13 +107,17 @@ func (s *Sandbox) sendMail(w http.ResponseWriter, r *http.Request) {
 	}, func() { s.enqueue(s.receipts, func() { s.progressMails(mails) }) })
 }
 
-func (s *Sandbox) refuseAs(w http.ResponseWriter, f Failure) {
+func (s *Sandbox) refuseAs(w http.ResponseWriter, f Failure, at int) {
 	if f.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", retryAfter)
 		w.Header().Set("X-RateLimit-Remaining", "0")
 		w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(s.opt.Now().Unix()+2, 10))
 	}
-	refuseMail(w, f.status, mailError{Message: f.message})
+	told := mailError{Message: f.message}
+	if f.status == http.StatusBadRequest {
+		told = fault(fmt.Sprintf("personalizations.%d.to.0.email", at), "message.personalizations.to", "%s", f.message)
+	}
+	refuseMail(w, f.status, told)
 }
 
 // readMail reads the request, or answers why it cannot.
@@ -144,16 +149,16 @@ func readMail(w http.ResponseWriter, r *http.Request) (*mailRequest, bool) {
 }
 
 // failure gives the first failure among the recipients that befalls the
-// request as a whole.
-func (q *mailRequest) failure() Failure {
-	for _, p := range q.Personalizations {
+// request as a whole, and in which personalization it is.
+func (q *mailRequest) failure() (Failure, int) {
+	for at, p := range q.Personalizations {
 		for _, to := range p.recipients() {
 			if f := mailFailure(to.Email); f.manner != none && f.manner != perish && f.manner != dislike {
-				return f
+				return f, at
 			}
 		}
 	}
-	return Failure{}
+	return Failure{}, 0
 }
 
 func (p personalization) recipients() []mailbox {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,9 @@ func refusal(answer *rest.Response) *channels.SendError {
 	return e
 }
 
+// addressField is the address of somebody in the request.
+var addressField = regexp.MustCompile(`^personalizations\.\d+\.to\.`)
+
 // badRequest says what a refused field means for us.
 func badRequest(body string) channels.SendErrorKind {
 	var answer struct {
@@ -50,7 +54,7 @@ func badRequest(body string) channels.SendErrorKind {
 	kind := channels.TryNever
 	for _, e := range answer.Errors {
 		switch part, _, _ := strings.Cut(e.Field, "."); {
-		case strings.HasPrefix(e.Field, "personalizations.0.to."):
+		case addressField.MatchString(e.Field):
 			return channels.AddressIsBad
 		case part == "from" || part == "asm":
 			kind = channels.OperatorMustAct

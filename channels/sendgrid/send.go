@@ -25,6 +25,11 @@ func (a *Adapter) Send(ctx context.Context, m channels.Outgoing) (channels.Recei
 	if failed != nil {
 		return channels.Receipt{}, failed
 	}
+	return a.hand(ctx, letter)
+}
+
+// hand makes the one request.
+func (a *Adapter) hand(ctx context.Context, letter *mail.SGMailV3) (channels.Receipt, error) {
 	if ctx.Err() != nil {
 		return channels.Receipt{}, &channels.SendError{Kind: channels.TryLater, Err: ctx.Err()}
 	}
@@ -51,46 +56,74 @@ func messageID(text string) string {
 
 // letter fills in the request: one person, who alone stands in it.
 func (a *Adapter) letter(m channels.Outgoing) (*mail.SGMailV3, *channels.SendError) {
-	from := a.from[m.Program]
-	switch {
-	case m.Channel != channels.Email:
+	if m.Channel != channels.Email {
 		return nil, &channels.SendError{Kind: channels.TryNever, Err: fmt.Errorf("this adapter carries email, not %s", m.Channel)}
-	case a.key == "":
-		return nil, &channels.SendError{Kind: channels.OperatorMustAct, Err: errors.New("no API key of SendGrid is set")}
-	case from == "":
-		return nil, &channels.SendError{Kind: channels.OperatorMustAct, Err: fmt.Errorf("program %s has no mailbox to write from", m.Program)}
-	case !oneLine(m.To):
-		return nil, &channels.SendError{Kind: channels.AddressIsBad, Err: errors.New("the address has more than one line")}
-	case !oneLine(m.Subject):
-		return nil, &channels.SendError{Kind: channels.TryNever, Err: errors.New("the subject has more than one line")}
 	}
 	if err := channels.CheckAttachments(m); err != nil {
 		return nil, &channels.SendError{Kind: channels.TryNever, Err: err}
 	}
-	to := mail.NewPersonalization()
-	to.AddTos(mail.NewEmail("", m.To))
-	to.SetCustomArg(attemptArg, strconv.FormatInt(m.Attempt, 10))
-	for name, value := range m.Headers {
-		if !oneLine(name) || !oneLine(value) {
-			return nil, &channels.SendError{Kind: channels.TryNever, Err: errors.New("a header has more than one line")}
-		}
-		to.SetHeader(name, value)
-	}
-	letter := mail.NewV3Mail().SetFrom(mail.NewEmail(a.fromName, from)).AddPersonalizations(to).SetTrackingSettings(untracked())
-	letter.Subject = m.Subject
-	for _, part := range []*mail.Content{mail.NewContent("text/plain", m.Text), mail.NewContent("text/html", m.HTML)} {
-		if part.Value != "" {
-			letter.AddContent(part) // text/plain must stand first
-		}
+	letter, failed := a.fill(channels.Letter{
+		Program: m.Program, Subject: m.Subject, Text: m.Text, HTML: m.HTML, Bulk: m.Bulk,
+		People: []channels.Person{{Attempt: m.Attempt, To: m.To, Headers: m.Headers}},
+	})
+	if failed != nil {
+		return nil, failed
 	}
 	for _, file := range m.Attachments {
 		letter.AddAttachment(mail.NewAttachment().SetFilename(file.Name).SetType(file.Type).SetDisposition("attachment").
 			SetContent(base64.StdEncoding.EncodeToString(file.Content)))
 	}
-	if m.Bulk && a.group > 0 {
+	return letter, nil
+}
+
+// fill writes a letter as SendGrid wants it: each person in a personalization alone.
+func (a *Adapter) fill(l channels.Letter) (*mail.SGMailV3, *channels.SendError) {
+	from := a.from[l.Program]
+	switch {
+	case a.key == "":
+		return nil, &channels.SendError{Kind: channels.OperatorMustAct, Err: errors.New("no API key of SendGrid is set")}
+	case from == "":
+		return nil, &channels.SendError{Kind: channels.OperatorMustAct, Err: fmt.Errorf("program %s has no mailbox to write from", l.Program)}
+	case !oneLine(l.Subject):
+		return nil, &channels.SendError{Kind: channels.TryNever, Err: errors.New("the subject has more than one line")}
+	}
+	letter := mail.NewV3Mail().SetFrom(mail.NewEmail(a.fromName, from)).SetTrackingSettings(untracked())
+	letter.Subject = l.Subject
+	for i := range l.People {
+		to, failed := personalization(&l.People[i])
+		if failed != nil {
+			return nil, failed
+		}
+		letter.AddPersonalizations(to)
+	}
+	for _, part := range []*mail.Content{mail.NewContent("text/plain", l.Text), mail.NewContent("text/html", l.HTML)} {
+		if part.Value != "" {
+			letter.AddContent(part) // text/plain must stand first
+		}
+	}
+	if l.Bulk && a.group > 0 {
 		letter.SetASM(mail.NewASM().SetGroupID(a.group))
 	}
 	return letter, nil
+}
+
+func personalization(p *channels.Person) (*mail.Personalization, *channels.SendError) {
+	if !oneLine(p.To) {
+		return nil, &channels.SendError{Kind: channels.AddressIsBad, Err: errors.New("the address has more than one line")}
+	}
+	to := mail.NewPersonalization()
+	to.AddTos(mail.NewEmail("", p.To))
+	to.SetCustomArg(attemptArg, strconv.FormatInt(p.Attempt, 10))
+	for name, value := range p.Headers {
+		if !oneLine(name) || !oneLine(value) {
+			return nil, &channels.SendError{Kind: channels.TryNever, Err: errors.New("a header has more than one line")}
+		}
+		to.SetHeader(name, value)
+	}
+	for mark, value := range p.Fill {
+		to.SetSubstitution(mark, value)
+	}
+	return to, nil
 }
 
 // untracked turns off what the account may have on: who reads or clicks what is

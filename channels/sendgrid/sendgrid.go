@@ -60,6 +60,7 @@ type Adapter struct {
 var (
 	_ channels.Adapter       = (*Adapter)(nil)
 	_ channels.WebhookReader = (*Adapter)(nil)
+	_ channels.BatchSender   = (*Adapter)(nil)
 	_ channels.OptOutKeeper  = (*Adapter)(nil)
 	_ channels.OptOutReader  = (*Adapter)(nil)
 )

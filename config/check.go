@@ -141,6 +141,10 @@ func (k checker) checkPractice() {
 	// A call must offer a toll-free way to opt out where it leaves a voicemail: 47 CFR 64.1200(b)(3).
 	k.phone("practice.opt_out_phone", p.OptOutPhone, true)
 	k.unless(len(p.OnCall) <= 20, "practice.on_call", "must be at most 20: each is told of every crisis reply")
+	for i, t := range k.Campaigns.Testers {
+		name, to, _ := strings.Cut(t, "=")
+		k.unless(name != "" && (isPhone(to) || isMailbox(to)), fmt.Sprintf("campaigns.testers[%d]", i), "must be NAME=ADDRESS: the name of a key, and that person's phone as +13035550142 or mailbox")
+	}
 	for i, to := range p.OnCall {
 		k.unless(isPhone(to) || isMailbox(to), fmt.Sprintf("practice.on_call[%d]", i), "must be a phone as +13035550142 or a mailbox as name@practice.example")
 	}

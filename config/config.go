@@ -4,6 +4,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -30,6 +31,7 @@ type Config struct {
 	Retention Retention
 	Events    Events
 	Mirrors   Mirrors
+	Campaigns Campaigns
 }
 
 // HTTP is where the gateway answers.
@@ -164,4 +166,22 @@ type Events struct {
 type Mirrors struct {
 	SendGrid bool // the unsubscribe group of marketing mail; without one there is nothing to tell
 	Twilio   bool // the Consent Management API, where the account has it
+}
+
+// Campaigns is how campaigns are tried.
+type Campaigns struct {
+	// Testers are the addresses that test sends may go to, each as NAME=ADDRESS: the name
+	// of the key, or cli:USER, of the person whose address it is. Whoever writes it here
+	// has made sure that it is.
+	Testers []string
+}
+
+// TestersOf gives the addresses of each person.
+func (c *Config) TestersOf() map[string][]string {
+	of := map[string][]string{}
+	for _, t := range c.Campaigns.Testers {
+		name, address, _ := strings.Cut(t, "=")
+		of[name] = append(of[name], address)
+	}
+	return of
 }

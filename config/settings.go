@@ -94,6 +94,7 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "retention.ledger_years", at: &c.Retention.LedgerYears, def: 6},
 		{key: "retention.content_days", at: &c.Retention.ContentDays, def: 30},
 		{key: "events.networks", at: &c.Events.Networks},
+		{key: "campaigns.testers", at: &c.Campaigns.Testers},
 		{key: "mirrors.sendgrid", at: &c.Mirrors.SendGrid, def: true},
 		{key: "mirrors.twilio", at: &c.Mirrors.Twilio},
 	}...)

@@ -29,3 +29,11 @@ func (v Invalid) Or() error {
 	}
 	return v
 }
+
+// NotNow is a call that is right by itself, and does not fit how things stand.
+type NotNow struct {
+	Code    string // stable: made for programs
+	Problem string // what stands against it, and what to do
+}
+
+func (n NotNow) Error() string { return n.Problem }

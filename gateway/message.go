@@ -60,10 +60,11 @@ const (
 	UrgentQueue                // urgent essential messages
 	SingleQueue                // due at once
 	ReminderQueue              // scheduled ahead
+	CampaignQueue              // of a campaign, and looking for another way: what is sent first goes in slices
 )
 
 // Queues lists every queue.
-var Queues = [...]Queue{AnswerQueue, UrgentQueue, SingleQueue, ReminderQueue}
+var Queues = [...]Queue{AnswerQueue, UrgentQueue, SingleQueue, ReminderQueue, CampaignQueue}
 
 // Message is one accepted request, or one answer to what a person just said.
 type Message struct {
@@ -86,6 +87,9 @@ type Message struct {
 	Last      *DecisionRecord    // the newest decision; only where the reader says so
 	Events    []MessageEvent     // what was heard of it; only where the reader says so
 	Failed    []preferences.Pair // pairs that a delivery failed on: fallback passes them over
+	Campaign  int64              // 0: none
+	// Withdrawn: its campaign was canceled, so that it does not go any more.
+	Withdrawn bool
 }
 
 // Body is what a message says and how it may go: sealed at rest under the patient's key.
@@ -157,6 +161,11 @@ type MessageEvent struct {
 	Kind   string // sent, delivered, failed, deferred, looked_up, …
 	Code   string
 	Detail string
+}
+
+// NewsWord is the kind of event for a provider's news of a message.
+func NewsWord(s channels.DeliveryStatus) string {
+	return [...]string{"heard", "accepted", "on_its_way", "delivered", "failed"}[s]
 }
 
 // DecisionRecord is a decision as kept: enough to explain and to replay it.

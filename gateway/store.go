@@ -19,6 +19,7 @@ type Store interface {
 	Patient(ctx context.Context, id int64) (*Patient, error)
 	Snapshots(ctx context.Context, ids []int64) (map[int64]*preferences.Snapshot, error)
 	Usage(ctx context.Context, patient int64) (policy.Usage, error)
+	Usages(ctx context.Context, patients []int64) (map[int64]policy.Usage, error)
 	Number(ctx context.Context, e164 string) (Number, error) // a number nobody has is not an error
 	AddressTexts(ctx context.Context, ids []int64) (map[int64]string, error)
 	Ledger(ctx context.Context, patient int64, after int64, limit int) ([]preferences.Event, error)
@@ -38,6 +39,8 @@ type Store interface {
 	Disclosures(ctx context.Context, patient int64, since time.Time, after int64, limit int) ([]Disclosure, error)
 	MessageEvents(ctx context.Context, messages []int64) (map[int64][]MessageEvent, error)
 	Attempt(ctx context.Context, id int64) (*Attempt, error)
+	// HearMany keeps what is plain news of messages of campaigns, and gives back the rest.
+	HearMany(ctx context.Context, source string, at time.Time, list []channels.Delivery) ([]channels.Delivery, error)
 	// WasHeard says whether a provider's event was kept (Seen).
 	WasHeard(ctx context.Context, source, event string) (bool, error)
 	// Reached lists messages of some categories that were sent or delivered to an

@@ -71,7 +71,7 @@ func (h *house) gatewayRuns(ctx context.Context) (bool, error) {
 // view tells what is on record as the API does.
 func (h *house) view() *api.API {
 	return &api.API{
-		Store: h.db, Intake: h.intake, Dispatcher: h.dispatcher, Policy: h.policy, Wording: h.wording, Identity: h.identity,
+		Store: h.db, Intake: h.intake, Dispatcher: h.dispatcher, Campaigns: h.campaigns, Policy: h.policy, Wording: h.wording, Identity: h.identity,
 		Keys: h.db, Answers: h.db, Now: h.now, Log: h.log, ParsePhone: parsePhone, ParseMailbox: parseMailbox,
 	}
 }

@@ -220,6 +220,11 @@ func TestRoles(t *testing.T) {
 		{"POST", "/v1/patients/p1/restrictions", map[string]any{"purpose": "operations"}, []auth.Role{auth.Privacy}},
 		{"GET", "/v1/tasks", nil, []auth.Role{auth.Scheduler, auth.Privacy}},
 		{"GET", "/v1/templates", nil, []auth.Role{auth.Scheduler, auth.Privacy, auth.Service, auth.Marketer}},
+		{"GET", "/v1/campaigns", nil, []auth.Role{auth.Marketer, auth.Privacy}},
+		{"POST", "/v1/campaigns/12/start", nil, []auth.Role{auth.Marketer}},
+		{"POST", "/v1/campaigns/12/approve", nil, []auth.Role{auth.Marketer, auth.Privacy}},
+		{"POST", "/v1/campaigns/12/audience", nil, []auth.Role{auth.Marketer}},
+		{"GET", "/v1/campaigns/12/recipients/p1", nil, []auth.Role{auth.Scheduler, auth.Privacy, auth.Service}},
 		{"DELETE", "/v1/patients/p9", map[string]any{"reason": "request"}, []auth.Role{auth.Privacy}},
 	} {
 		for _, role := range auth.Roles {
@@ -303,6 +308,8 @@ func TestDescriptionNamesEveryContractCall(t *testing.T) {
 		"POST /v1/messages", "GET /v1/messages", "GET /v1/messages/{}", "PATCH /v1/messages/{}", "DELETE /v1/messages/{}", "DELETE /v1/messages",
 		"GET /v1/tasks", "GET /v1/tasks/{}", "POST /v1/tasks/{}/done", "POST /v1/tasks/{}/assign", "DELETE /v1/tasks/{}/assign", "GET /v1/templates", "POST /v1/templates/{}/preview", "GET /v1/audit",
 		"GET /v1/webhooks", "POST /v1/webhooks",
+		"POST /v1/campaigns", "GET /v1/campaigns", "GET /v1/campaigns/{}", "POST /v1/campaigns/{}/audience", "GET /v1/campaigns/{}/screening",
+		"POST /v1/campaigns/{}/approve", "POST /v1/campaigns/{}/start", "POST /v1/campaigns/{}/pause", "POST /v1/campaigns/{}/resume", "POST /v1/campaigns/{}/cancel",
 	} {
 		if !have[want] {
 			t.Errorf("%s is not described", want)

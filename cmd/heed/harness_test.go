@@ -157,6 +157,7 @@ func (h *heedUnderTest) describe() {
 	if err := doc.Validate(context.Background(), openapi3.DisableExamplesValidation()); err != nil {
 		h.t.Fatalf("the description is not valid: %v", err)
 	}
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.PlainBodyDecoder)
 	doc.Servers = openapi3.Servers{{URL: h.url}}
 	if h.router, err = gorillamux.NewRouter(doc); err != nil {
 		h.t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"harmonize.care/heed/config"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/calendar"
+	"harmonize.care/heed/gateway/campaign"
 	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/gateway/intake"
 	"harmonize.care/heed/gateway/jobs"
@@ -50,6 +51,8 @@ type house struct {
 	fence      *gateway.Fence
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher
+	campaigns  *campaign.Service
+	runner     *campaign.Runner
 	links      *link.Links
 	calendar   *calendar.Writer
 	bell       *jobs.Bell
@@ -133,7 +136,24 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
 		ConfirmAfter: h.cfg.Sending.ConfirmAfter,
 	}
+	h.furnishCampaigns(ready)
 	return nil
+}
+
+// furnishCampaigns puts in what sends to audiences, through the same dispatcher.
+func (h *house) furnishCampaigns(ready func() error) {
+	h.campaigns = &campaign.Service{
+		Office: h.db, Door: h.dispatcher, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
+		Testers: h.cfg.TestersOf(),
+	}
+	var shared redis.UniversalClient
+	if h.redis != nil {
+		shared = h.redis.Client()
+	}
+	h.runner = &campaign.Runner{
+		Store: h.db, Door: h.dispatcher, Fence: h.fence, Pace: jobs.NewPace(shared, h.hostClock), Now: h.now, NewID: h.ids.New, Ready: ready, Wake: h.bell.Ring,
+		Fault: h.dispatcher.Fault, Offset: int(random() % 1024), Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
+	}
 }
 
 // openWording puts the practice's own texts in force.

@@ -57,12 +57,15 @@ func (c *command) run(ctx context.Context, args []string) int {
 	c.asJSON = c.asJSON || slices.Contains(args, "--json")
 	code := failed
 	var wrong usageError
+	var now gateway.NotNow
 	var rule ruleError
 	switch {
 	case err == nil:
 		return done
 	case errors.Is(err, errRefused):
 		return refused
+	case errors.As(err, &now):
+		code = refused
 	case errors.As(err, &rule):
 		code = refused
 	case errors.As(err, &wrong):
@@ -97,8 +100,11 @@ func problemOf(err error, code int) cliProblem {
 	}
 	var wrong gateway.Invalid
 	var settings config.Mistakes
+	var now gateway.NotNow
 	var found templates.Findings
 	switch {
+	case errors.As(err, &now):
+		p.Title, p.Code = "Refused", now.Code
 	case errors.As(err, &found):
 		p.Code = "template_refused"
 		for _, f := range found {

@@ -127,6 +127,9 @@ func (s *server) listen(web *http.Server) error {
 	return err
 }
 
+// campaignWorkers is how many slices of campaigns one replica has under way.
+const campaignWorkers = 4
+
 // loops work the queues, each by itself so that none starves another, and sweep.
 func (s *server) loops() []jobs.Loop {
 	var list []jobs.Loop
@@ -136,7 +139,14 @@ func (s *server) loops() []jobs.Loop {
 			Work: func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) },
 		})
 	}
+	for worker := range campaignWorkers {
+		list = append(list, jobs.Loop{
+			Name: fmt.Sprintf("campaigns %d", worker), Bell: s.bell, Interval: 200 * time.Millisecond, Log: s.log,
+			Work: func(ctx context.Context) (int, error) { return s.runner.Work(ctx, worker) },
+		})
+	}
 	return append(list,
+		jobs.Loop{Name: "campaign sweep", Interval: time.Second, Log: s.log, Work: s.runner.Sweep},
 		jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep},
 		jobs.Loop{Name: "resolve", Interval: time.Second, Log: s.log, Work: s.dispatcher.Resolve},
 		// What another replica approved or retired is in force here after two seconds.

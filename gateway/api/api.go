@@ -17,6 +17,7 @@ import (
 	"harmonize.care/heed/channels"
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/auth"
+	"harmonize.care/heed/gateway/campaign"
 	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/gateway/intake"
 	"harmonize.care/heed/gateway/wording"
@@ -37,6 +38,7 @@ type API struct {
 	Store      gateway.Store
 	Intake     *intake.Service
 	Dispatcher *dispatch.Dispatcher
+	Campaigns  *campaign.Service
 	Policy     *policy.Policy
 	Wording    *wording.Service
 	Identity   templates.Identity
@@ -94,6 +96,8 @@ func (a *API) Handler() http.Handler {
 	a.templates(h)
 	a.audit(h)
 	a.outgoing(h)
+	a.campaigns(h)
+	a.audience(h, mux)
 	a.webhooks(mux)
 	a.calls(mux)
 	a.health(mux)

@@ -95,10 +95,15 @@ func fault(status int, detail string) *Problem {
 func failure(err error) error {
 	var wrong gateway.Invalid
 	var told *Problem
+	var now gateway.NotNow
 	var found templates.Findings
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &now) && now.Code == "second_person_needed":
+		return problem(http.StatusForbidden, now.Code, now.Problem)
+	case errors.As(err, &now):
+		return problem(http.StatusConflict, now.Code, now.Problem)
 	case errors.As(err, &told):
 		return told
 	case errors.As(err, &wrong):

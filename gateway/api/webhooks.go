@@ -46,12 +46,7 @@ func (a *API) take(r *http.Request, source string, heard channels.Heard) error {
 			return err
 		}
 	}
-	for _, e := range heard.Deliveries {
-		if err := a.Dispatcher.Delivery(r.Context(), source, e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.Dispatcher.Deliveries(r.Context(), source, heard.Deliveries)
 }
 
 // health answers whether the process lives, and whether it can work.

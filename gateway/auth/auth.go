@@ -47,14 +47,21 @@ const (
 	ReadAudit       Permission = "audit.read"
 	ManageKeys      Permission = "key.manage"
 
+	RunCampaigns     Permission = "campaign.run" // text, audience, start, pause: totals, and nobody's name
+	ApproveCampaigns Permission = "campaign.approve"
+	ReadCampaigns    Permission = "campaign.read"
+
 	ManageWebhooks Permission = "webhook.manage" // an endpoint hears of everybody: admin alone
 )
 
 var allowed = map[Role][]Permission{
 	Scheduler: {ReadPatient, WritePatient, SendMessage, ReadMessage, Override, Decide, WorkTasks, ManageStops, ReadTemplate},
 	Service:   {ReadPatient, WritePatient, SendMessage, ReadMessage, Decide, ManageStops, ReadTemplate},
-	Marketer:  {ReadTemplate, WriteTemplate}, // not for essential categories
-	Privacy:   {ReadPatient, WritePatient, ErasePatient, ReadLedger, ReadDisclosures, ExportPatient, ReadMessage, Decide, WorkTasks, ManageStops, Restrict, ReadTemplate, ApproveTemplate, ReadAudit},
+	Marketer:  {ReadTemplate, WriteTemplate, ReadCampaigns, RunCampaigns, ApproveCampaigns}, // texts: not for essential categories
+	Privacy: {
+		ReadPatient, WritePatient, ErasePatient, ReadLedger, ReadDisclosures, ExportPatient, ReadMessage, Decide, WorkTasks, ManageStops, Restrict, ReadTemplate, ApproveTemplate, ReadAudit,
+		ReadCampaigns, ApproveCampaigns,
+	},
 }
 
 // May says whether the role allows it.

@@ -15,6 +15,22 @@ import (
 // tries is how often a receipt is judged again when its message moves meanwhile.
 const tries = 8
 
+// Deliveries takes in all that one call of a provider tells.
+func (d *Dispatcher) Deliveries(ctx context.Context, source string, list []channels.Delivery) error {
+	if len(list) > 1 {
+		var err error
+		if list, err = d.Store.HearMany(ctx, source, d.Now(), list); err != nil {
+			return err
+		}
+	}
+	for _, e := range list {
+		if err := d.Delivery(ctx, source, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Delivery takes a provider's word on a message in. It may come early, late, twice
 // and out of order: it only moves things forward.
 func (d *Dispatcher) Delivery(ctx context.Context, source string, e channels.Delivery) error {
@@ -114,7 +130,7 @@ func (d *Dispatcher) delivered(ctx context.Context, source string, e channels.De
 	if a.Pair.Channel == channels.Voice {
 		e = outcomeOfCall(m, a, e)
 	}
-	c.Heard = heard(m.ID, now, deliveryWord(e.Status), e.Code)
+	c.Heard = heard(m.ID, now, gateway.NewsWord(e.Status), e.Code)
 	edit := gateway.Edit{Attempt: a.ID, Status: gateway.AttemptTaken, Code: e.Code}
 	if a.ProviderID == "" && a.Pair.Channel != channels.Email {
 		edit.ProviderID = e.ProviderID
@@ -150,10 +166,6 @@ func (d *Dispatcher) delivered(ctx context.Context, source string, e channels.De
 	}
 	c.Edits = []gateway.Edit{edit}
 	return c, nil
-}
-
-func deliveryWord(s channels.DeliveryStatus) string {
-	return [...]string{"heard", "accepted", "on_its_way", "delivered", "failed"}[s]
 }
 
 // complaint takes a spam report or the provider's own unsubscribe in: an opt-out

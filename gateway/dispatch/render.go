@@ -16,23 +16,34 @@ var errNoWay = errors.New("no adapter for this channel")
 // render writes the message for the pair that was chosen. It is given no name and
 // no address: the least that the message needs.
 func (d *Dispatcher) render(m *gateway.Message, t *templates.Template, cat *policy.Category, s *preferences.Snapshot, dec policy.Decision) (channels.Outgoing, error) {
-	links := templates.Links{Preferences: d.Links.Preferences(m.Patient, dec.Pair.Address)}
+	return d.write(m.Body.Variables, t, cat, s.Locale, dec, d.links(m.ID, m.Patient, cat, dec))
+}
+
+// links are the signed links that a message may carry.
+func (d *Dispatcher) links(message, patient int64, cat *policy.Category, dec policy.Decision) templates.Links {
+	links := templates.Links{Preferences: d.Links.Preferences(patient, dec.Pair.Address)}
 	if dec.Form == policy.SecureLink {
-		links.Secure = d.Links.Secure(m.ID)
+		links.Secure = d.Links.Secure(message)
 	}
-	// Everything that is not essential carries the way out: of marketing, or, in a
-	// survey and its like, of everything non-essential by email.
-	optional := cat.Class == policy.NonEssential
-	if optional {
-		topic := preferences.TopicNonEssential
-		if cat.Purpose == policy.Marketing {
-			topic = preferences.TopicMarketing
-		}
-		links.Unsubscribe = d.Links.Unsubscribe(m.Patient, dec.Pair.Address, topic)
+	if cat.Class == policy.NonEssential {
+		links.Unsubscribe = d.Links.Unsubscribe(patient, dec.Pair.Address, wayOut(cat))
 	}
+	return links
+}
+
+// wayOut is what the footer of a message that is not essential leads out of: of
+// marketing, or, in a survey and its like, of everything non-essential by email.
+func wayOut(cat *policy.Category) string {
+	if cat.Purpose == policy.Marketing {
+		return preferences.TopicMarketing
+	}
+	return preferences.TopicNonEssential
+}
+
+func (d *Dispatcher) write(vars map[string]string, t *templates.Template, cat *policy.Category, locale string, dec policy.Decision, links templates.Links) (channels.Outgoing, error) {
 	r := templates.Request{
-		Channel: dec.Pair.Channel, Form: templates.Form(dec.Form), Discreet: dec.Discreet, Locale: s.Locale,
-		Vars: m.Body.Variables, Identity: d.Identity, Links: links,
+		Channel: dec.Pair.Channel, Form: templates.Form(dec.Form), Discreet: dec.Discreet, Locale: locale,
+		Vars: vars, Identity: d.Identity, Links: links,
 	}
 	text, err := t.Render(r)
 	if err == nil && dec.Pair.Channel == channels.Voice {
@@ -43,13 +54,15 @@ func (d *Dispatcher) render(m *gateway.Message, t *templates.Template, cat *poli
 		return channels.Outgoing{}, err
 	}
 	out := channels.Outgoing{Channel: dec.Pair.Channel, Subject: text.Subject, Text: text.Text, HTML: text.HTML, Bulk: cat.Purpose == policy.Marketing}
-	if optional && dec.Pair.Channel == channels.Email {
-		out.Headers = map[string]string{ // RFC 8058
-			"List-Unsubscribe":      "<" + links.Unsubscribe + ">",
-			"List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-		}
+	if cat.Class == policy.NonEssential && dec.Pair.Channel == channels.Email {
+		out.Headers = oneClick(links.Unsubscribe)
 	}
 	return out, nil
+}
+
+// oneClick are the headers by which a mailbox provider opts somebody out: RFC 8058.
+func oneClick(unsubscribe string) map[string]string {
+	return map[string]string{"List-Unsubscribe": "<" + unsubscribe + ">", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 }
 
 // renderAnswer writes an answer to what somebody just said, in discreet form where
@@ -71,8 +84,13 @@ func (d *Dispatcher) renderAnswer(m *gateway.Message) (channels.Outgoing, Way, e
 	if !ok {
 		return out, way, errNoWay
 	}
+	// A test of a category's text goes to somebody who works here: its links are nobody's.
+	var links templates.Links
+	if cat, ok := d.Policy.Category(t.Category); ok {
+		links = d.links(m.ID, 0, cat, policy.Decision{})
+	}
 	text, err := t.Render(templates.Request{
-		Channel: out.Channel, Form: templates.Full, Discreet: a.Discreet, Locale: a.Locale, Vars: m.Body.Variables, Identity: d.Identity,
+		Channel: out.Channel, Form: templates.Full, Discreet: a.Discreet, Locale: a.Locale, Vars: m.Body.Variables, Identity: d.Identity, Links: links,
 	})
 	out.Subject, out.Text, out.HTML = text.Subject, text.Text, text.HTML
 	return out, way, err

@@ -153,9 +153,13 @@ func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, chan
 	if m.Body.Answer != nil {
 		return d.planAnswer(m, k, change), nil
 	}
+	if m.Withdrawn {
+		change.Steps = append(change.Steps, gateway.Step{Message: m.ID, From: gateway.Waiting, To: gateway.Canceled, Code: gateway.CampaignCanceledCode})
+		return nil, nil
+	}
 	cat, t := d.textFor(m)
 	if t == nil || k.Snapshot == nil {
-		d.hold(m, k, "no_template", change)
+		d.hold(m, k, noTemplate, change)
 		return nil, nil
 	}
 	usage, err := d.Store.Usage(ctx, m.Patient)

@@ -51,10 +51,7 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 		return gateway.Kept{}, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	u := &unit{
-		DB: d, ctx: ctx, tx: tx, c: &c, numbers: map[string]*number{}, patients: map[int64]*patient{}, refused: map[int64]bool{},
-		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
-	}
+	u := newUnit(ctx, d, tx, &c)
 	for _, step := range []func() error{
 		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest, u.templates,
 		func() error {
@@ -81,6 +78,13 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 		d.woken()
 	}
 	return u.kept, nil
+}
+
+func newUnit(ctx context.Context, d *DB, tx *sql.Tx, c *gateway.Change) *unit {
+	return &unit{
+		DB: d, ctx: ctx, tx: tx, c: c, numbers: map[string]*number{}, patients: map[int64]*patient{}, refused: map[int64]bool{},
+		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
+	}
 }
 
 // once refuses what was kept before: a provider's event, an idempotency key.

@@ -80,7 +80,7 @@ func (u *unit) steps() error {
 			continue
 		}
 		row, there := free[s.Message]
-		if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts {
+		if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts || s.Attempt != nil && !row.mayGo() {
 			u.refuse(s, gateway.Refusal{Why: gateway.Taken})
 			continue
 		}
@@ -209,6 +209,13 @@ type waiting struct {
 	attempts int
 	failed   []preferences.Pair
 	patient  int64
+	campaign gateway.CampaignStatus
+	returned bool // it waits inside its campaign, and is claimed there
+}
+
+// mayGo: a message of a campaign goes while its campaign does, or has.
+func (w *waiting) mayGo() bool {
+	return !w.returned && w.campaign != gateway.CampaignPaused && w.campaign != gateway.CampaignCanceled
 }
 
 // lockMessages locks the messages. A claim passes over what another worker holds,
@@ -224,7 +231,8 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 		}
 	}
 	free := map[int64]waiting{}
-	list, err := u.tx.QueryContext(u.ctx, "SELECT id, status, attempts, failed, COALESCE(patient, 0) FROM messages WHERE id IN "+u.ids(1)+" ORDER BY id"+u.lock(lock), rows(want))
+	list, err := u.tx.QueryContext(u.ctx, `SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
+		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE id IN `+u.ids(1)+" ORDER BY id"+u.lock(lock), rows(want))
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +240,12 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 		var id int64
 		var w waiting
 		var failed string
-		if err := s.Scan(&id, &w.status, &w.attempts, &failed, &w.patient); err != nil {
+		var status, slice int
+		if err := s.Scan(&id, &status, &w.attempts, &failed, &w.patient, &slice, &w.campaign); err != nil {
 			return err
 		}
+		w.status = standing(status, slice)
+		w.returned = status == returned
 		err := json.Unmarshal([]byte(failed), &w.failed)
 		free[id] = w
 		return err

@@ -11,7 +11,8 @@ import (
 )
 
 const messageColumns = `SELECT m.id, COALESCE(m.patient, 0), m.queue, m.category, m.template, m.essential, m.status, m.due_at, m.expires_at, m.attempts, m.lease,
-	COALESCE(m.reference, ''), m.created_at, m.code, m.failed, m.sealed, p.data_key FROM messages m LEFT JOIN patients p ON p.id = m.patient `
+	COALESCE(m.reference, ''), m.created_at, m.code, m.failed, m.sealed, p.data_key, COALESCE(m.campaign, 0), COALESCE(s.status, 0), COALESCE(c.status, 0), c.sealed
+	FROM messages m LEFT JOIN patients p ON p.id = m.patient LEFT JOIN slices s ON s.id = m.slice LEFT JOIN campaigns c ON c.id = m.campaign `
 
 func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway.Message, error) {
 	list, err := d.read.QueryContext(ctx, messageColumns+where, args...)
@@ -23,10 +24,18 @@ func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway
 		var m gateway.Message
 		var due, expires, lease, created int64
 		var failed string
-		var sealed, wrapped []byte
-		if err := s.Scan(&m.ID, &m.Patient, &m.Queue, &m.Category, &m.Template, &m.Essential, &m.Status, &due, &expires, &m.Attempts, &lease,
-			&m.Reference, &created, &m.Code, &failed, &sealed, &wrapped); err != nil {
+		var sealed, wrapped, body []byte
+		var status, slice int
+		var stands gateway.CampaignStatus
+		if err := s.Scan(&m.ID, &m.Patient, &m.Queue, &m.Category, &m.Template, &m.Essential, &status, &due, &expires, &m.Attempts, &lease,
+			&m.Reference, &created, &m.Code, &failed, &sealed, &wrapped, &m.Campaign, &slice, &stands, &body); err != nil {
 			return err
+		}
+		if m.Status = standing(status, slice); status == riding && m.Status == gateway.Failed {
+			m.Code = unheard
+		}
+		if status == returned && stands == gateway.CampaignCanceled {
+			m.Status, m.Code = gateway.Canceled, gateway.CampaignCanceledCode
 		}
 		m.Due, m.Expires, m.Lease, m.Created = instant(due), instant(expires), instant(lease), instant(created)
 		if err := json.Unmarshal([]byte(failed), &m.Failed); err != nil {
@@ -38,6 +47,9 @@ func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway
 				return err
 			}
 		}
+		if m.Campaign != 0 { // what it says is the campaign's, and nothing of anybody
+			m.Withdrawn, key, sealed = stands == gateway.CampaignCanceled, d.keys.general, body
+		}
 		err := open(key, sealed, &m.Body)
 		got = append(got, m)
 		return err
@@ -46,7 +58,11 @@ func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway
 
 // Due lists waiting messages of a queue, oldest first.
 func (d *DB) Due(ctx context.Context, q gateway.Queue, now time.Time, limit int) ([]gateway.Message, error) {
-	return d.messages(ctx, "WHERE m.queue = $1 AND m.status = 0 AND m.due_at <= $2 ORDER BY m.due_at, m.id LIMIT $3", int(q), micros(now), limit)
+	runs := ""
+	if q == gateway.CampaignQueue {
+		runs = fmt.Sprintf(" AND c.status <> %d", gateway.CampaignPaused)
+	}
+	return d.messages(ctx, "WHERE m.queue = $1 AND m.status = 0 AND m.due_at <= $2"+runs+" ORDER BY m.due_at, m.id LIMIT $3", int(q), micros(now), limit)
 }
 
 // Message reads one message with everything of it. gateway.ErrNotFound.
@@ -99,7 +115,7 @@ func (d *DB) Messages(ctx context.Context, f gateway.MessageFilter) ([]gateway.M
 		add("m.reference = $%d", f.Reference)
 	}
 	if f.Open {
-		add("m.status = $%d", int(gateway.Waiting))
+		add("m.status IN (11, $%d)", int(gateway.Waiting))
 	}
 	order, next := "m.id", "m.id > $%d"
 	if f.Newest {
@@ -154,8 +170,8 @@ func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
 }
 
 func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway.Attempt, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet, wording, provider
-		FROM attempts `+where, args...)
+	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet, wording, provider,
+		COALESCE((SELECT s.status FROM slices s WHERE s.id = attempts.slice), 0) FROM attempts `+where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +179,9 @@ func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway
 	return got, scan(list, func(s scanner) error {
 		var a gateway.Attempt
 		var at int64
-		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &a.Status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet, &a.Wording, &a.Provider)
-		a.At = instant(at)
+		var status, slice int
+		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet, &a.Wording, &a.Provider, &slice)
+		a.Status, a.At = tried(status, slice), instant(at)
 		got = append(got, a)
 		return err
 	})
@@ -195,9 +212,18 @@ func one[T any](list []T, err error) (*T, error) {
 // stop. One that was is held by the fence like everything else. Words that are being
 // handed over in a call count as well.
 func (d *DB) Calling(ctx context.Context, patients []int64) (int, error) {
-	var n int
+	var n, slices int
+	ids := rows(setOf(patients))
 	err := d.read.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM speaking WHERE patient IN "+d.ids(1)+") + (SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1"+
 		" AND (queue <> $2 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.id AND a.number = messages.attempts AND a.version <> 0)))",
-		rows(setOf(patients)), int(gateway.AnswerQueue)).Scan(&n)
+		ids, int(gateway.AnswerQueue)).Scan(&n)
+	if err != nil || n > 0 {
+		return n, err
+	}
+	// Messages of a campaign are sending while their slice is.
+	if err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM slices WHERE status < 3").Scan(&slices); err != nil || slices == 0 {
+		return 0, err
+	}
+	err = d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages m JOIN slices s ON s.id = m.slice WHERE m.patient IN "+d.ids(1)+" AND m.status = 10 AND s.status < 3", ids).Scan(&n)
 	return n, err
 }

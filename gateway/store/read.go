@@ -119,6 +119,30 @@ func (d *DB) Usage(ctx context.Context, patient int64) (policy.Usage, error) {
 	})
 }
 
+// Usages is Usage for many; those who got nothing are left out.
+func (d *DB) Usages(ctx context.Context, patients []int64) (map[int64]policy.Usage, error) {
+	got := map[int64]policy.Usage{}
+	if len(patients) == 0 {
+		return got, nil
+	}
+	list, err := d.read.QueryContext(ctx, "SELECT patient, program, recent FROM usage WHERE patient IN "+d.ids(1), rows(setOf(patients)))
+	if err != nil {
+		return nil, err
+	}
+	return got, scan(list, func(s scanner) error {
+		var patient int64
+		var program int
+		var recent string
+		if err := s.Scan(&patient, &program, &recent); err != nil {
+			return err
+		}
+		u := got[patient]
+		err := json.Unmarshal([]byte(recent), &u[program])
+		got[patient] = u
+		return err
+	})
+}
+
 // Number gives what is known of a number; one nobody has is empty.
 func (d *DB) Number(ctx context.Context, e164 string) (gateway.Number, error) {
 	n := gateway.Number{Since: map[channels.Program]time.Time{}}

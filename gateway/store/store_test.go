@@ -89,3 +89,11 @@ func newDatabase(t testing.TB) string {
 	u.Path = "/" + name
 	return u.String()
 }
+
+func TestCampaignsSQLite(t *testing.T) {
+	storetest.RunCampaigns(t, func(t *testing.T) storetest.Bench { return bench(t, "sqlite:"+filepath.Join(t.TempDir(), "heed.db")) })
+}
+
+func TestCampaignsPostgreSQL(t *testing.T) {
+	storetest.RunCampaigns(t, func(t *testing.T) storetest.Bench { return bench(t, newDatabase(t)) })
+}

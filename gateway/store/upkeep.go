@@ -33,6 +33,7 @@ func (d *DB) Forget(ctx context.Context, r Retention) (int, error) {
 		before time.Time
 	}{
 		{"UPDATE messages SET sealed = NULL WHERE id IN (SELECT id FROM messages WHERE sealed IS NOT NULL AND status >= 3 AND created_at < $1 AND due_at < $1 LIMIT $2)", now.Add(-r.Content)},
+		{"UPDATE campaigns SET sealed = NULL WHERE id IN (SELECT id FROM campaigns WHERE sealed IS NOT NULL AND ended_at > 0 AND ended_at < $1 LIMIT $2)", now.Add(-r.Content)},
 		{"DELETE FROM answers WHERE (caller, key) IN (SELECT caller, key FROM answers WHERE at < $1 LIMIT $2)", now.Add(-r.Answers)},
 		{"DELETE FROM answers_about WHERE (patient, caller, key) IN (SELECT patient, caller, key FROM answers_about WHERE at < $1 LIMIT $2)", now.Add(-r.Answers)},
 		{"DELETE FROM seen WHERE (source, event) IN (SELECT source, event FROM seen WHERE at < $1 AND NOT keep LIMIT $2)", now.Add(-r.Seen)},

@@ -226,6 +226,9 @@ func (r *Redis) call(ctx context.Context, do func(context.Context) error) {
 	r.errors.Add(1)
 }
 
+// Client is the connection, for what else the replicas share in Redis.
+func (r *Redis) Client() redis.UniversalClient { return r.client }
+
 // Close ends the connections.
 func (r *Redis) Close() error { return r.client.Close() }
 

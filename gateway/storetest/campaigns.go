@@ -1,0 +1,668 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"harmonize.care/heed/channels"
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/campaign"
+	"harmonize.care/heed/preferences"
+)
+
+// Campaigns is a store of campaigns under test.
+type Campaigns interface {
+	gateway.Store
+	campaign.Store
+	campaign.Office
+}
+
+// RunCampaigns holds a store to what campaigns need of it.
+func RunCampaigns(t *testing.T, open func(t *testing.T) Bench) {
+	for name, test := range map[string]func(*testing.T, audience){
+		"a list is kept by position, once":                  listOnce,
+		"a cursor moves once":                               cursorOnce,
+		"who waits is claimed once":                         waitingOnce,
+		"a campaign that does not run claims nothing":       pausedClaimsNothing,
+		"who moved on waits and is judged again":            staleWaits,
+		"an address stands once in a letter":                addressOnce,
+		"messages stand as their slice says":                asTheSliceSays,
+		"what was never begun is claimed again":             neverBegun,
+		"what was begun is not":                             begun,
+		"a message that was taken back is not claimed":      takenBack,
+		"the last place under a cap, in a campaign":         cappedOnce,
+		"news of a letter is kept once and forwards":        newsOnce,
+		"calls of which nothing was kept are looked up":     scattered,
+		"claims, stops and ends that cross never deadlock":  crossing,
+		"a campaign is over when everybody has an outcome":  over,
+		"a canceled campaign takes back what waits of it":   withdrawn,
+		"who is held back after a try ends with a code":     heldAfterTry,
+		"an approval does not outlive a change of the list": approvalEnds,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, newAudience(t, open(t), 20)) })
+	}
+}
+
+// audience is a running campaign of one text, for people with a phone each.
+type audience struct {
+	Bench
+	db        Campaigns
+	campaign  *gateway.Campaign
+	patients  []int64
+	addresses []int64
+}
+
+func number(i int) string { return fmt.Sprintf("+1303555%04d", 3000+i) }
+
+func newAudience(t *testing.T, b Bench, n int) audience {
+	t.Helper()
+	a := audience{Bench: b, db: b.Store.(Campaigns)}
+	var rows []campaign.Recipient
+	for i := range n {
+		patient, address := b.enrol(t, fmt.Sprintf("p%d", i), number(i))
+		a.patients, a.addresses = append(a.patients, patient), append(a.addresses, address)
+		rows = append(rows, campaign.Recipient{Pos: int64(i + 1), Patient: patient})
+	}
+	a.campaign = &gateway.Campaign{
+		ID: b.NewID(), Name: "Autumn", Category: "newsletter", Template: "newsletter", Variables: map[string]string{"title": "x"}, Revision: 1, Created: b.Now(),
+	}
+	ctx := t.Context()
+	if _, err := a.db.AddCampaign(ctx, gateway.Change{At: b.Now()}, *a.campaign); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.db.AddRecipients(ctx, gateway.Change{At: b.Now()}, a.campaign.ID, gateway.Person{Name: "ana"}, rows); err != nil {
+		t.Fatal(err)
+	}
+	a.becomes(t, gateway.CampaignApproved)
+	a.becomes(t, gateway.CampaignRunning)
+	return a
+}
+
+func (a audience) becomes(t *testing.T, s gateway.CampaignStatus) {
+	t.Helper()
+	if _, err := a.db.ChangeCampaign(t.Context(), gateway.Change{At: a.Now()}, a.campaign.ID, func(c *gateway.Campaign) error {
+		c.Status = s
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slice claims the people at some indexes, as they stand now.
+func (a audience) slice(t *testing.T, lane campaign.Lane, ch channels.Channel, who ...int) campaign.Claim {
+	t.Helper()
+	s := campaign.Slice{ID: a.NewID(), Channel: ch, Program: channels.Marketing, Batch: ch == channels.Email, Lease: a.Now().Add(5 * time.Second)}
+	for _, i := range who {
+		message := a.NewID()
+		if r, err := a.db.Recipient(t.Context(), a.campaign.ID, a.patients[i]); err == nil && r.Message != 0 {
+			message = r.Message
+		}
+		s.Items = append(s.Items, campaign.Item{
+			Pos: int64(i + 1), Patient: a.patients[i], Message: message, Attempt: a.NewID(), Number: a.tries(t, i) + 1, Version: a.snapshot(t, a.patients[i]).Version,
+			Pair: preferences.Pair{Channel: ch, Address: a.addresses[i]}, Form: "full",
+			Decision: &gateway.DecisionRecord{ID: a.NewID(), Message: message, Patient: a.patients[i], At: a.Now(), Outcome: "send", Body: []byte(`{}`)},
+		})
+	}
+	return campaign.Claim{At: a.Now(), Campaign: a.campaign, Lane: lane, Slices: []campaign.Slice{s}}
+}
+
+func (a audience) tries(t *testing.T, i int) int {
+	t.Helper()
+	r, err := a.db.Recipient(t.Context(), a.campaign.ID, a.patients[i])
+	if err != nil || r.Message == 0 {
+		return 0
+	}
+	m, err := a.db.Message(t.Context(), r.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Attempts
+}
+
+func (a audience) claimSlice(t *testing.T, c campaign.Claim) campaign.Claimed {
+	t.Helper()
+	got, err := a.db.ClaimSlices(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func (a audience) end(t *testing.T, c campaign.Claim, s campaign.SliceStatus, back ...int) {
+	t.Helper()
+	e := campaign.End{At: a.Now(), Campaign: a.campaign.ID, Slice: c.Slices[0].ID, Status: s}
+	for _, i := range back {
+		e.Back = append(e.Back, campaign.Back{Open: c.Slices[0].Items[i].Open(), Due: a.Now(), Code: "429"})
+	}
+	if err := a.db.EndSlice(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (a audience) begin(t *testing.T, c campaign.Claim) bool {
+	t.Helper()
+	ok, err := a.db.BeginSlice(t.Context(), c.Slices[0].ID, a.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+func (a audience) stands(t *testing.T, c campaign.Claim, i int, want gateway.Status) *gateway.Message {
+	t.Helper()
+	m, err := a.db.Message(t.Context(), c.Slices[0].Items[i].Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Status != want {
+		t.Errorf("the message stands at %d, not %d", m.Status, want)
+	}
+	return m
+}
+
+func (a audience) waiting(t *testing.T) []campaign.Recipient {
+	t.Helper()
+	got, err := a.db.RecipientsWaiting(t.Context(), a.campaign.ID, a.Now().Add(time.Minute), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func ahead(to int64) campaign.Lane { return campaign.Lane{To: to} }
+
+var wait = campaign.Lane{Waiting: true}
+
+func listOnce(t *testing.T, a audience) {
+	ctx := t.Context()
+	draft := gateway.Campaign{ID: a.NewID(), Created: a.Now()}
+	if _, err := a.db.AddCampaign(ctx, gateway.Change{At: a.Now()}, draft); err != nil {
+		t.Fatal(err)
+	}
+	add := func(rows ...campaign.Recipient) (campaign.Added, error) {
+		return a.db.AddRecipients(ctx, gateway.Change{At: a.Now()}, draft.ID, gateway.Person{Name: "ana"}, rows)
+	}
+	p := a.patients
+	list := []campaign.Recipient{{Pos: 1, Patient: p[0]}, {Pos: 2, Patient: -2}, {Pos: 3, Patient: p[1]}, {Pos: 4, Patient: p[0]}}
+	if got, err := add(list...); err != nil || got.New != 3 || got.Unknown != 1 || got.Repeated != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := add(list...); err != nil || got.New != 0 || got.Already != 3 || got.Repeated != 1 {
+		t.Errorf("again: %+v, %v", got, err)
+	}
+	if got, err := add(campaign.Recipient{Pos: 2, Patient: p[2]}); err != nil || got.New != 1 {
+		t.Errorf("put on file since: %+v, %v", got, err)
+	}
+	var now gateway.NotNow
+	if _, err := add(campaign.Recipient{Pos: 5, Patient: p[3]}, campaign.Recipient{Pos: 1, Patient: p[4]}); !errors.As(err, &now) {
+		t.Errorf("another list: %v", err)
+	}
+	rows, err := a.db.Recipients(ctx, draft.ID, 0, 10)
+	if err != nil || len(rows) != 3 {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	if c, err := a.db.Campaign(ctx, draft.ID); err != nil || c.People != 4 || c.Revision != 2 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := a.db.ClearRecipients(ctx, gateway.Change{At: a.Now()}, draft.ID, gateway.Person{Name: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err = a.db.Recipients(ctx, draft.ID, 0, 10); err != nil || len(rows) != 0 {
+		t.Errorf("cleared: %+v, %v", rows, err)
+	}
+	if _, err := a.db.AddRecipients(ctx, gateway.Change{At: a.Now()}, a.campaign.ID, gateway.Person{}, list); !errors.As(err, &now) {
+		t.Errorf("an audience while it runs: %v", err)
+	}
+}
+
+// together runs claims side by side and counts those that were kept.
+func (a audience) together(t *testing.T, claims ...campaign.Claim) (kept int, positions map[int64]int) {
+	t.Helper()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	positions = map[int64]int{}
+	for _, c := range claims {
+		all.Go(func() {
+			got, err := a.db.ClaimSlices(context.Background(), c)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got.Lost {
+				return
+			}
+			kept++
+			for _, i := range c.Slices[0].Items {
+				if !got.Gone[i.Pos] {
+					positions[i.Pos]++
+				}
+			}
+		})
+	}
+	all.Wait()
+	return kept, positions
+}
+
+func cursorOnce(t *testing.T, a audience) {
+	var claims []campaign.Claim
+	for range 8 {
+		claims = append(claims, a.slice(t, ahead(10), channels.SMS, 0, 1, 2, 3))
+	}
+	if kept, positions := a.together(t, claims...); kept != 1 || len(positions) != 4 {
+		t.Errorf("%d claims were kept: %v", kept, positions)
+	}
+	shards, err := a.db.CampaignShards(t.Context(), a.campaign.ID)
+	if err != nil || len(shards) != 1 || shards[0].Cursor != 10 {
+		t.Errorf("%+v, %v", shards, err)
+	}
+}
+
+// later lets people wait.
+func (a audience) later(t *testing.T, who ...int) {
+	t.Helper()
+	c := campaign.Claim{At: a.Now(), Campaign: a.campaign, Lane: ahead(20)}
+	for _, i := range who {
+		c.Later = append(c.Later, campaign.Later{Pos: int64(i + 1), Patient: a.patients[i], Version: a.snapshot(t, a.patients[i]).Version, Code: "quiet_hours", Until: a.Now()})
+	}
+	a.claimSlice(t, c)
+}
+
+func waitingOnce(t *testing.T, a audience) {
+	a.later(t, 0, 1, 2, 3)
+	if n := len(a.waiting(t)); n != 4 {
+		t.Fatalf("%d wait", n)
+	}
+	var claims []campaign.Claim
+	for range 8 {
+		claims = append(claims, a.slice(t, wait, channels.SMS, 0, 1, 2, 3))
+	}
+	_, positions := a.together(t, claims...)
+	for pos, n := range positions {
+		if n != 1 {
+			t.Errorf("position %d was claimed %d times", pos, n)
+		}
+	}
+	if len(positions) != 4 || len(a.waiting(t)) != 0 {
+		t.Errorf("%v, and %d wait", positions, len(a.waiting(t)))
+	}
+}
+
+func pausedClaimsNothing(t *testing.T, a audience) {
+	a.later(t, 5)
+	a.becomes(t, gateway.CampaignPaused)
+	if got := a.claimSlice(t, a.slice(t, campaign.Lane{From: 20, To: 20}, channels.SMS, 0)); !got.Lost {
+		t.Error("a paused campaign moved its cursor")
+	}
+	if got := a.claimSlice(t, a.slice(t, wait, channels.SMS, 5)); !got.Lost {
+		t.Error("a paused campaign claimed somebody who waits")
+	}
+	if list, err := a.db.RunnableCampaigns(t.Context(), a.Now()); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+func staleWaits(t *testing.T, a audience) {
+	c := a.slice(t, ahead(3), channels.SMS, 0, 1)
+	c.Held = []campaign.Held{{Pos: 3, Patient: a.patients[2], Version: a.snapshot(t, a.patients[2]).Version, Code: "opted_out"}}
+	a.commit(t, gateway.Change{Numbers: []gateway.NumberFact{a.stop(number(1), a.Now()), a.stop(number(2), a.Now())}})
+	got := a.claimSlice(t, c)
+	if got.Lost || got.Gone[1] || !got.Gone[2] || len(got.Stale) != 2 {
+		t.Fatalf("%+v", got)
+	}
+	if w := a.waiting(t); len(w) != 2 || w[0].Pos != 2 || w[1].Pos != 3 {
+		t.Errorf("%+v", w)
+	}
+	if n, err := a.db.Calling(t.Context(), a.patients[:2]); err != nil || n != 1 {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func addressOnce(t *testing.T, a audience) {
+	shared, other := a.NewID(), a.NewID()
+	for i, id := range []int64{shared, other} {
+		f := a.record(a.patients[i], id, "", "Home@Patients.example")
+		if i == 1 {
+			f.Texts[0].Value = "home@patients.example"
+		}
+		f.Expect, f.Texts[0].Kind = -1, channels.Mailbox
+		f.Events[0].Contact.Addresses[0].Kind = channels.Mailbox
+		a.commit(t, gateway.Change{Patients: []gateway.PatientFact{f}})
+		a.addresses[i] = id
+	}
+	got := a.claimSlice(t, a.slice(t, ahead(2), channels.Email, 0, 1))
+	if got.Gone[1] || !got.Gone[2] {
+		t.Errorf("%+v", got)
+	}
+	if w := a.waiting(t); len(w) != 1 || w[0].Pos != 2 {
+		t.Errorf("%+v", w)
+	}
+}
+
+func asTheSliceSays(t *testing.T, a audience) {
+	c := a.slice(t, ahead(2), channels.Email, 0, 1)
+	a.claimSlice(t, c)
+	m := a.stands(t, c, 0, gateway.Sending)
+	if m.Campaign != a.campaign.ID || m.Body.Variables["title"] != "x" || len(m.Tries) != 1 || m.Tries[0].Status != gateway.AttemptClaimed || m.Last == nil {
+		t.Errorf("%+v", m)
+	}
+	if n, err := a.db.Calling(t.Context(), a.patients[:1]); err != nil || n != 1 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if !a.begin(t, c) || a.begin(t, c) {
+		t.Error("a slice begins once")
+	}
+	if m = a.stands(t, c, 0, gateway.Sending); m.Tries[0].Status != gateway.AttemptBegun {
+		t.Errorf("%+v", m.Tries)
+	}
+	a.end(t, c, campaign.SliceUnknown)
+	if m = a.stands(t, c, 0, gateway.Unknown); m.Tries[0].Status != gateway.AttemptUnknown {
+		t.Errorf("%+v", m.Tries)
+	}
+	if n, err := a.db.Calling(t.Context(), a.patients[:1]); err != nil || n != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
+	// A receipt of one of them is its own.
+	a.commit(t, gateway.Change{Steps: []gateway.Step{{Message: c.Slices[0].Items[0].Message, From: gateway.Unknown, To: gateway.Delivered, Try: 1}}})
+	a.end(t, c, campaign.SliceGivenUp)
+	a.stands(t, c, 0, gateway.Delivered)
+	if m = a.stands(t, c, 1, gateway.Failed); m.Code != "outcome_unknown" {
+		t.Errorf("%+v", m)
+	}
+	a.end(t, c, campaign.SliceSent) // the provider's answer came after all
+	a.stands(t, c, 1, gateway.Sent)
+	a.end(t, c, campaign.SliceUnsent, 0, 1)
+	a.stands(t, c, 1, gateway.Sent)
+}
+
+func neverBegun(t *testing.T, a audience) {
+	c := a.slice(t, ahead(2), channels.SMS, 0, 1)
+	a.claimSlice(t, c)
+	open, err := a.db.AbandonedSlices(t.Context(), a.Now().Add(time.Minute), 10)
+	if err != nil || len(open) != 1 || open[0].Status != campaign.SliceClaimed || len(open[0].Items) != 2 || open[0].Items[0] != c.Slices[0].Items[0].Open() {
+		t.Fatalf("%+v, %v", open, err)
+	}
+	a.end(t, c, campaign.SliceUnsent, 0, 1)
+	if a.begin(t, c) {
+		t.Error("a slice that was taken back began")
+	}
+	m := a.stands(t, c, 0, gateway.Waiting)
+	if m.Tries[0].Status != gateway.AttemptUnsent {
+		t.Errorf("%+v", m.Tries)
+	}
+	if n := len(a.waiting(t)); n != 2 {
+		t.Errorf("%d wait", n)
+	}
+	again := a.slice(t, wait, channels.SMS, 0, 1)
+	a.claimSlice(t, again)
+	if m = a.stands(t, again, 0, gateway.Sending); m.ID != c.Slices[0].Items[0].Message || m.Attempts != 2 || len(m.Tries) != 2 {
+		t.Errorf("it did not keep its message: %+v", m)
+	}
+}
+
+func begun(t *testing.T, a audience) {
+	c := a.slice(t, ahead(2), channels.Email, 0, 1)
+	a.claimSlice(t, c)
+	a.begin(t, c)
+	open, err := a.db.AbandonedSlices(t.Context(), a.Now().Add(time.Minute), 10)
+	if err != nil || len(open) != 1 || open[0].Status != campaign.SliceBegun || !open[0].Batch {
+		t.Fatalf("%+v, %v", open, err)
+	}
+	a.end(t, c, campaign.SliceUnknown)
+	if n := len(a.waiting(t)); n != 0 {
+		t.Errorf("%d wait to be sent again", n)
+	}
+	if open, err = a.db.UnresolvedSlices(t.Context(), a.Now().Add(time.Second), 10); err != nil || len(open) != 1 {
+		t.Errorf("%+v, %v", open, err)
+	}
+}
+
+func takenBack(t *testing.T, a audience) {
+	c := a.slice(t, ahead(2), channels.SMS, 0, 1)
+	a.claimSlice(t, c)
+	a.end(t, c, campaign.SliceUnsent, 0, 1)
+	a.commit(t, gateway.Change{Steps: []gateway.Step{{Message: c.Slices[0].Items[0].Message, From: gateway.Waiting, To: gateway.Canceled}}})
+	got := a.claimSlice(t, a.slice(t, wait, channels.SMS, 0, 1))
+	if !got.Gone[1] || got.Gone[2] {
+		t.Errorf("%+v", got)
+	}
+	a.stands(t, c, 0, gateway.Canceled)
+}
+
+func cappedOnce(t *testing.T, a audience) {
+	one := func(lane campaign.Lane) campaign.Claim {
+		c := a.slice(t, lane, channels.SMS, 0)
+		c.Slices[0].Items[0].Cap = &gateway.Cap{Program: channels.Marketing, Keep: 3, Frees: func(sent []int64) (bool, time.Time) {
+			return len(sent) == 0, a.Now().Add(time.Second)
+		}}
+		return c
+	}
+	c := one(ahead(1))
+	a.claimSlice(t, c)
+	a.end(t, c, campaign.SliceUnsent, 0) // the place is given back
+	if u, err := a.db.Usages(t.Context(), a.patients[:1]); err != nil || len(u[a.patients[0]][channels.Marketing]) != 0 {
+		t.Errorf("%v, %v", u, err)
+	}
+	c = one(wait)
+	a.claimSlice(t, c)
+	a.begin(t, c)
+	a.end(t, c, campaign.SliceSent)
+	a.commit(t, gateway.Change{Accepts: nil})
+	if u, err := a.db.Usages(t.Context(), a.patients[:1]); err != nil || len(u[a.patients[0]][channels.Marketing]) != 1 {
+		t.Errorf("%v, %v", u, err)
+	}
+	other := a.slice(t, campaign.Lane{From: 1, To: 2}, channels.SMS, 1)
+	other.Slices[0].Items[0].Cap = &gateway.Cap{Program: channels.Marketing, Keep: 3, Frees: func([]int64) (bool, time.Time) { return false, a.Now().Add(time.Second) }}
+	if got := a.claimSlice(t, other); !got.Gone[2] {
+		t.Errorf("%+v", got)
+	}
+	if r, err := a.db.Recipient(t.Context(), a.campaign.ID, a.patients[1]); err != nil || r.State != 1 || r.Code != "frequency_cap" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func newsOnce(t *testing.T, a audience) {
+	ctx := t.Context()
+	c := a.slice(t, ahead(3), channels.Email, 0, 1, 2)
+	a.claimSlice(t, c)
+	a.begin(t, c)
+	items := c.Slices[0].Items
+	news := func(event string, i int, s channels.DeliveryStatus) channels.Delivery {
+		return channels.Delivery{EventID: event, Attempt: items[i].Attempt, Status: s, At: a.Now()}
+	}
+	hear := func(rest int, list ...channels.Delivery) {
+		t.Helper()
+		if got, err := a.db.HearMany(ctx, "sendgrid", a.Now(), list); err != nil || len(got) != rest {
+			t.Errorf("%d were left, not %d: %v", len(got), rest, err)
+		}
+	}
+	a.end(t, c, campaign.SliceUnknown)
+	hear(1, news("e1", 0, channels.Accepted), news("e2", 1, channels.Accepted), news("e3", 1, channels.Delivered),
+		channels.Delivery{EventID: "e4", Attempt: items[2].Attempt, Status: channels.Failed, Kind: channels.AddressIsBad})
+	a.stands(t, c, 0, gateway.Sent)
+	m := a.stands(t, c, 1, gateway.Delivered)
+	if len(m.Events) != 2 || m.Tries[0].Status != gateway.AttemptDelivered {
+		t.Errorf("%+v", m)
+	}
+	a.stands(t, c, 2, gateway.Unknown)
+	hear(2, news("e1", 0, channels.Accepted), news("e3", 1, channels.Delivered)) // they do not ride any more
+	hear(0, news("e5", 2, channels.Accepted), news("e5", 2, channels.Accepted))
+	m = a.stands(t, c, 2, gateway.Sent)
+	if len(m.Events) != 1 {
+		t.Errorf("%+v", m.Events)
+	}
+	if heard, err := a.db.WasHeard(ctx, "sendgrid", "e4"); err != nil || heard {
+		t.Errorf("what was left was taken for heard: %v", err)
+	}
+}
+
+func scattered(t *testing.T, a audience) {
+	c := a.slice(t, ahead(2), channels.SMS, 0, 1)
+	a.claimSlice(t, c)
+	a.begin(t, c)
+	a.commit(t, gateway.Change{Steps: []gateway.Step{{Message: c.Slices[0].Items[0].Message, From: gateway.Sending, To: gateway.Delivered, Try: 1}}})
+	open, err := a.db.AbandonedSlices(t.Context(), a.Now().Add(time.Minute), 10)
+	if err != nil || len(open) != 1 {
+		t.Fatalf("%+v, %v", open, err)
+	}
+	if err := a.db.ScatterSlice(t.Context(), open[0], a.Now(), a.Now()); err != nil {
+		t.Fatal(err)
+	}
+	a.stands(t, c, 0, gateway.Delivered)
+	a.stands(t, c, 1, gateway.Unknown)
+	list, err := a.db.Unresolved(t.Context(), a.Now().Add(time.Second), 10)
+	if err != nil || len(list) != 1 || list[0].ID != c.Slices[0].Items[1].Message || list[0].Tries[0].Status != gateway.AttemptUnknown {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func crossing(t *testing.T, a audience) {
+	var who []int
+	for i := range a.patients {
+		who = append(who, i)
+	}
+	a.later(t, who...)
+	end := time.Now().Add(2 * time.Second)
+	var all sync.WaitGroup
+	for worker := range 6 {
+		all.Go(func() {
+			for n := 0; time.Now().Before(end); n++ {
+				if worker == 5 {
+					if _, err := a.try(gateway.Change{Numbers: []gateway.NumberFact{a.stop(number(rand.IntN(20)), a.Now())}}); err != nil {
+						t.Error(err)
+						return
+					}
+					continue
+				}
+				mine := rand.Perm(20)[:8]
+				c := a.slice(t, wait, channels.SMS, mine...)
+				for i := range c.Slices[0].Items {
+					c.Slices[0].Items[i].Cap = &gateway.Cap{Program: channels.Marketing, Keep: 3, Frees: func([]int64) (bool, time.Time) { return true, time.Time{} }}
+				}
+				got, err := a.db.ClaimSlices(context.Background(), c)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				e := campaign.End{At: a.Now(), Campaign: a.campaign.ID, Slice: c.Slices[0].ID, Status: campaign.SliceUnsent}
+				for i := range c.Slices[0].Items {
+					if !got.Gone[c.Slices[0].Items[i].Pos] {
+						e.Back = append(e.Back, campaign.Back{Open: c.Slices[0].Items[i].Open(), Due: a.Now()})
+					}
+				}
+				if err := a.db.EndSlice(context.Background(), e); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := len(a.waiting(t)); n != 20 && !t.Failed() {
+		t.Errorf("%d of 20 wait", n)
+	}
+}
+
+func over(t *testing.T, a audience) {
+	finish := func(want bool) {
+		t.Helper()
+		if done, err := a.db.FinishCampaign(t.Context(), a.campaign.ID, a.Now()); err != nil || done != want {
+			t.Errorf("%v, %v", done, err)
+		}
+	}
+	finish(false)
+	c := a.slice(t, ahead(20), channels.SMS, 0)
+	a.claimSlice(t, c)
+	finish(false)
+	a.begin(t, c)
+	a.end(t, c, campaign.SliceUnsent, 0)
+	finish(false)
+	c = a.slice(t, wait, channels.SMS, 0)
+	a.claimSlice(t, c)
+	a.begin(t, c)
+	a.end(t, c, campaign.SliceSent)
+	finish(true)
+	finish(false)
+	tallies, err := a.db.Tallies(t.Context(), a.campaign.ID)
+	if err != nil || len(tallies) != 2 { // one sent, and those over whom the test's cursor jumped
+		t.Errorf("%+v, %v", tallies, err)
+	}
+}
+
+func withdrawn(t *testing.T, a audience) {
+	c := a.slice(t, ahead(3), channels.Email, 0, 1, 2)
+	a.claimSlice(t, c)
+	a.begin(t, c)
+	a.end(t, c, campaign.SliceSent, 1)
+	items := c.Slices[0].Items
+	a.commit(t, gateway.Change{Steps: []gateway.Step{{Message: items[2].Message, From: gateway.Sent, To: gateway.Waiting, Try: 1, Due: a.Now()}}})
+	due := func() int {
+		t.Helper()
+		list, err := a.db.Due(t.Context(), gateway.CampaignQueue, a.Now().Add(time.Second), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	a.becomes(t, gateway.CampaignPaused)
+	if due() != 0 {
+		t.Error("a message of a paused campaign is due")
+	}
+	kept := a.commit(t, gateway.Change{Steps: []gateway.Step{a.claim(items[2].Message, a.patients[2], a.addresses[2], a.snapshot(t, a.patients[2]).Version)}})
+	if kept.Refused[items[2].Message].Why != gateway.Taken {
+		t.Errorf("%+v", kept.Refused)
+	}
+	a.becomes(t, gateway.CampaignRunning)
+	if due() != 1 {
+		t.Error("a message of a running campaign is not due")
+	}
+	a.becomes(t, gateway.CampaignCanceled)
+	if err := a.db.WithdrawMessages(t.Context(), a.campaign.ID); err != nil {
+		t.Fatal(err)
+	}
+	a.stands(t, c, 0, gateway.Sent)
+	a.stands(t, c, 1, gateway.Canceled)
+	a.stands(t, c, 2, gateway.Canceled)
+}
+
+func approvalEnds(t *testing.T, a audience) {
+	ctx := t.Context()
+	draft := gateway.Campaign{ID: a.NewID(), Created: a.Now(), Status: gateway.CampaignApproved, Approver: gateway.Person{ID: "ben"}, Revision: 1}
+	if _, err := a.db.AddCampaign(ctx, gateway.Change{At: a.Now()}, draft); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.db.AddRecipients(ctx, gateway.Change{At: a.Now()}, draft.ID, gateway.Person{ID: "ana"}, []campaign.Recipient{{Pos: 1, Patient: a.patients[0]}}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.db.Campaign(ctx, draft.ID)
+	if err != nil || c.Status != gateway.CampaignDraft || c.Approver.ID != "" || c.Editor.ID != "ana" || c.Revision != 2 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func heldAfterTry(t *testing.T, a audience) {
+	c := a.slice(t, ahead(20), channels.SMS, 0)
+	a.claimSlice(t, c)
+	a.end(t, c, campaign.SliceUnsent, 0)
+	id, version := c.Slices[0].Items[0].Message, a.snapshot(t, a.patients[0]).Version
+	minor := gateway.Task{ID: a.NewID(), Kind: gateway.TaskMinor, Patient: a.patients[0], Created: a.Now(), Due: a.Now()}
+	a.claimSlice(t, campaign.Claim{
+		At: a.Now(), Campaign: a.campaign, Lane: wait, Minors: []gateway.Task{minor},
+		Held: []campaign.Held{{Pos: 1, Patient: a.patients[0], Version: version, Code: "patient_minor", Message: id}},
+	})
+	if m := a.stands(t, c, 0, gateway.Suppressed); m.Code != "patient_minor" {
+		t.Errorf("%+v", m)
+	}
+	if done, err := a.db.FinishCampaign(t.Context(), a.campaign.ID, a.Now()); err != nil || !done {
+		t.Errorf("the campaign is not over: %v", err)
+	}
+	if tasks, err := a.db.Tasks(t.Context(), gateway.TaskFilter{Kind: gateway.TaskMinor, Limit: 10}); err != nil || len(tasks) != 1 {
+		t.Errorf("%+v, %v", tasks, err)
+	}
+}

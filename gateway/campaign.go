@@ -71,6 +71,7 @@ const CampaignCanceledCode = "campaign_canceled"
 type Candidate struct {
 	Patient int64
 	Message int64 // the id that their message has, or will have
+	Again   bool  // they were claimed before, and surely not sent to
 }
 
 // Judged is what the door says of one candidate, before the claim.
@@ -88,5 +89,9 @@ type Judged struct {
 	Program  channels.Program
 	NotAfter time.Time // the end of the window it was judged in; zero: none
 	Cap      *Cap      // nil: nothing is counted
-	Decision *DecisionRecord
+	// What the decision stood on, for its replay: Asked is the same for all who are judged
+	// together and holds nothing of anybody, Facts are this person's own. Of somebody who
+	// was claimed before, it is kept in full beside the earlier one.
+	Asked, Facts []byte
+	Decision     *DecisionRecord
 }

@@ -177,4 +177,10 @@ type DecisionRecord struct {
 	Outcome string
 	Code    string
 	Body    []byte // JSON of the decision and of the question it answers; nil once the patient is erased
+	// Asked is the question, where a campaign asked it of many; then Body holds this
+	// person's facts alone, and the way that was chosen stands here.
+	Asked    []byte
+	Pair     preferences.Pair
+	Form     string
+	Discreet bool
 }

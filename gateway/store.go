@@ -47,6 +47,8 @@ type Store interface {
 	// address by text or call since a moment, newest first, with their tries.
 	Reached(ctx context.Context, h Holder, categories []string, since time.Time, limit int) ([]Message, error)
 	AttemptByProvider(ctx context.Context, providerID string) (*Attempt, error)
+	// Policy gives the file of a policy that was in force. ErrNotFound.
+	Policy(ctx context.Context, version string) ([]byte, error)
 	// Abandoned lists messages that are Sending with a lease before the given moment;
 	// with Tries.
 	Abandoned(ctx context.Context, before time.Time, limit int) ([]Message, error)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -305,11 +304,11 @@ func (h *house) replayOne(ctx context.Context, record gateway.DecisionRecord) (r
 		out.Note = "The patient was erased: what it was decided on is gone, and it cannot be made again."
 		return out, nil
 	}
-	var kept dispatch.Record
-	if err := json.Unmarshal(record.Body, &kept); err != nil {
-		return replayed{}, fmt.Errorf("decision %d cannot be read: %w", record.ID, err)
+	kept, err := h.dispatcher.Kept(ctx, record)
+	if err != nil {
+		return replayed{}, err
 	}
-	p, err := h.keptPolicy(ctx, kept.Decision.PolicyVersion)
+	p, err := h.dispatcher.PolicyAt(ctx, kept.Decision.PolicyVersion)
 	if err != nil {
 		return replayed{}, fmt.Errorf("the policy %s of decision %d: %w", kept.Decision.PolicyVersion, record.ID, err)
 	}

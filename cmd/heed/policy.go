@@ -132,22 +132,6 @@ func (h *house) keepPolicy(ctx context.Context) error {
 	return h.db.KeepPolicy(ctx, h.policy.Version, body)
 }
 
-// keptPolicy gives a policy that was in force.
-func (h *house) keptPolicy(ctx context.Context, version string) (*policy.Policy, error) {
-	if version == h.policy.Version {
-		return h.policy, nil
-	}
-	body, err := h.db.Policy(ctx, version)
-	if err != nil {
-		return nil, err
-	}
-	var file policy.File
-	if err := json.Unmarshal(body, &file); err != nil {
-		return nil, errors.New("the policy that was kept cannot be read")
-	}
-	return policy.New(file)
-}
-
 // programsOf lists the programs that some category of the policy uses.
 func programsOf(p *policy.Policy) []channels.Program {
 	var used channels.ProgramSet

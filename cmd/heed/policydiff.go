@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"harmonize.care/heed/gateway/dispatch"
 	"harmonize.care/heed/preferences"
 	"harmonize.care/heed/preferences/policy"
 )
@@ -37,9 +35,9 @@ func (c *command) diffPolicy(ctx context.Context, h *house, p *policy.Policy) er
 				erased++ // of a patient who is gone: nothing is left to decide on
 				continue
 			}
-			var r dispatch.Record
-			if err := json.Unmarshal(record.Body, &r); err != nil {
-				return fmt.Errorf("decision %d cannot be read: %w", record.ID, err)
+			r, err := h.dispatcher.Kept(ctx, record)
+			if err != nil {
+				return err
 			}
 			again := p.Decide(r.Snapshot, r.Question)
 			if !policy.Same(r.Decision, again) {

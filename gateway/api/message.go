@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -200,9 +199,9 @@ func (a *API) KeptDecision(ctx context.Context, kept gateway.DecisionRecord) (De
 			Outcome: kept.Outcome, Code: kept.Code, Reason: policy.Code(kept.Code).Sentence(), Considered: []ConsideredOut{}, At: kept.At.UTC(),
 		}, nil
 	}
-	var r dispatch.Record
-	if err := json.Unmarshal(kept.Body, &r); err != nil {
-		return DecisionOut{}, fmt.Errorf("decision %d cannot be read: %w", kept.ID, err)
+	r, err := a.Dispatcher.Kept(ctx, kept)
+	if err != nil {
+		return DecisionOut{}, err
 	}
 	return a.Decision(ctx, dispatch.Answer{Decision: r.Decision, FactsFrom: r.FactsFrom})
 }

@@ -88,7 +88,13 @@ type Slice struct {
 	Program channels.Program
 	Batch   bool
 	Lease   time.Time
-	Items   []Item
+	// What everybody in it gets alike.
+	Provider string
+	Form     string // Batch
+	Discreet bool   // Batch
+	Wording  string // digest of the text
+	Asked    []byte // gateway.Judged
+	Items    []Item
 
 	letter channels.Letter // Batch
 }
@@ -105,9 +111,9 @@ type Item struct {
 	NotAfter time.Time
 	Form     string
 	Discreet bool
-	Wording  string
 	Cap      *gateway.Cap
-	Decision *gateway.DecisionRecord
+	Facts    []byte                  // of the first try
+	Decision *gateway.DecisionRecord // of every other one
 
 	person channels.Person   // of a letter
 	out    channels.Outgoing // of a call
@@ -158,6 +164,7 @@ type End struct {
 	Campaign   int64
 	Slice      int64
 	Status     SliceStatus
+	Swept      bool // by the sweep, and not by whoever claimed it
 	ProviderID string
 	Taken      []Taken // calls that were taken
 	Back       []Back  // surely not sent: they wait, and are claimed again
@@ -193,27 +200,36 @@ type Open struct {
 	Channel  channels.Channel
 	Program  channels.Program
 	At       time.Time
+	Provider string
+	Form     string
+	Discreet bool
+	Wording  string
+	Asked    []byte
 	Items    []OpenItem
 }
 
 // OpenItem is one recipient of a slice as it is kept.
 type OpenItem struct {
-	Message int64 `json:"m"`
-	Attempt int64 `json:"a"`
-	Pos     int64 `json:"p"`
-	Patient int64 `json:"w"`
+	Message int64
+	Attempt int64
+	Number  int
+	Pos     int64
+	Patient int64
+	Address int64
+	Version int64
 }
 
 // Open is the item as it is kept.
 func (i *Item) Open() OpenItem {
-	return OpenItem{Message: i.Message, Attempt: i.Attempt, Pos: i.Pos, Patient: i.Patient}
+	return OpenItem{i.Message, i.Attempt, i.Number, i.Pos, i.Patient, i.Pair.Address, i.Version}
 }
 
 // Door is the way to the providers that every message takes.
 type Door interface {
 	Judge(ctx context.Context, c *gateway.Campaign, list []gateway.Candidate, fresh bool) ([]gateway.Judged, error)
 	Screen(ctx context.Context, c *gateway.Campaign, list []gateway.Candidate) ([]gateway.Judged, error)
-	Carrier(p channels.Program, ch channels.Channel) (channels.Adapter, bool)
+	// Carrier gives the adapter of a program on a channel, and its provider's name; nil: none.
+	Carrier(p channels.Program, ch channels.Channel) (channels.Adapter, string)
 	Forget(ctx context.Context, patient int64)
 	Write(c *gateway.Campaign, j *gateway.Judged) (channels.Outgoing, error)
 	Letter(c *gateway.Campaign, j *gateway.Judged) (channels.Letter, error)

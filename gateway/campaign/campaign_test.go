@@ -26,11 +26,11 @@ type mailer struct {
 	channels.BatchSender
 }
 
-func (d door) Carrier(_ channels.Program, ch channels.Channel) (channels.Adapter, bool) {
+func (d door) Carrier(_ channels.Program, ch channels.Channel) (channels.Adapter, string) {
 	if ch == channels.Email {
-		return mailer{}, true
+		return mailer{}, "sendgrid"
 	}
-	return caller{}, true
+	return caller{}, "twilio"
 }
 
 func (d door) failure(j *gateway.Judged) error {

@@ -70,8 +70,8 @@ func (d *draft) plan(rows []Recipient, judged []gateway.Judged, grant map[channe
 
 // add puts a recipient into a slice. One whose text cannot be rendered is held back.
 func (d *draft) add(r *Recipient, j *gateway.Judged) bool {
-	adapter, ok := d.door.Carrier(j.Program, j.Pair.Channel)
-	if !ok { // the decision would have said so
+	adapter, provider := d.door.Carrier(j.Program, j.Pair.Channel)
+	if adapter == nil { // the decision would have said so
 		return d.hold(r, j)
 	}
 	_, batch := adapter.(channels.BatchSender)
@@ -81,7 +81,10 @@ func (d *draft) add(r *Recipient, j *gateway.Judged) bool {
 	}
 	item := Item{
 		Pos: r.Pos, Patient: r.Patient, Message: j.Message, Attempt: d.newID(), Number: r.Tries + 1, Pair: j.Pair, Version: j.Version,
-		NotAfter: j.NotAfter, Form: j.Form.String(), Discreet: j.Discreet, Wording: j.Wording, Cap: j.Cap, Decision: j.Decision,
+		NotAfter: j.NotAfter, Form: j.Form.String(), Discreet: j.Discreet, Cap: j.Cap, Facts: j.Facts, Decision: j.Decision,
+	}
+	if batch && item.Number == 1 {
+		item.Attempt = item.Message // nothing of it is kept beside its message: see Slice
 	}
 	if !batch {
 		var err error
@@ -94,7 +97,7 @@ func (d *draft) add(r *Recipient, j *gateway.Judged) bool {
 		return false // it waits for the next claim
 	}
 	if !ok {
-		if at, ok = d.begin(key, j, batch); !ok {
+		if at, ok = d.begin(key, j, provider, batch); !ok {
 			return d.hold(r, j)
 		}
 	}
@@ -130,9 +133,10 @@ func (d *draft) text(j *gateway.Judged, attempt int64) (channels.Outgoing, error
 }
 
 // begin opens a slice; false when its text cannot be rendered.
-func (d *draft) begin(key alike, j *gateway.Judged, batch bool) (int, bool) {
-	s := Slice{ID: d.newID(), Channel: j.Pair.Channel, Program: j.Program, Batch: batch, Lease: d.lease}
+func (d *draft) begin(key alike, j *gateway.Judged, provider string, batch bool) (int, bool) {
+	s := Slice{ID: d.newID(), Channel: j.Pair.Channel, Program: j.Program, Batch: batch, Lease: d.lease, Provider: provider, Wording: j.Wording, Asked: j.Asked}
 	if batch {
+		s.Form, s.Discreet = j.Form.String(), j.Discreet
 		var err error
 		if s.letter, err = d.door.Letter(d.claim.Campaign, j); err != nil {
 			return 0, false

@@ -175,7 +175,7 @@ func (h *handing) refused(ctx context.Context, e *channels.SendError, people []c
 // fail makes one recipient a message like any other, with what the provider said of it.
 func (h *handing) fail(ctx context.Context, i *Item, to string, e *channels.SendError) error {
 	return h.Door.Failed(ctx, h.campaign, gateway.Attempt{
-		ID: i.Attempt, Message: i.Message, Number: i.Number, Pair: i.Pair, Version: i.Version, At: h.slice.At(h.Lease), Program: h.slice.Program,
+		ID: i.Attempt, Message: i.Message, Number: i.Number, Pair: i.Pair, Version: i.Version, At: h.slice.At(h.Lease), Program: h.slice.Program, Provider: h.slice.Provider,
 	}, i.Patient, to, e)
 }
 

@@ -114,7 +114,7 @@ func (r *Runner) size(c *gateway.Campaign) int {
 func (r *Runner) take(ctx context.Context, c *gateway.Campaign, lane Lane, rows []Recipient, fresh bool) (int, error) {
 	list := make([]gateway.Candidate, len(rows))
 	for i := range rows {
-		list[i] = gateway.Candidate{Patient: rows[i].Patient, Message: rows[i].Message}
+		list[i] = gateway.Candidate{Patient: rows[i].Patient, Message: rows[i].Message, Again: rows[i].Tries > 0}
 		if list[i].Message == 0 {
 			list[i].Message = r.NewID()
 		}
@@ -213,7 +213,7 @@ const leaseEnded = "lease_ended"
 // settle ends a slice that its own worker did not: surely unsent when it was never
 // begun, else unknown until its events tell, and given up when none ever came.
 func (r *Runner) settle(ctx context.Context, o Open, now time.Time) error {
-	e := End{At: now, Campaign: o.Campaign, Slice: o.ID}
+	e := End{At: now, Campaign: o.Campaign, Slice: o.ID, Swept: true}
 	switch {
 	case o.Status == SliceClaimed:
 		e.Status = SliceUnsent

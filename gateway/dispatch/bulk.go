@@ -27,7 +27,7 @@ func (d *Dispatcher) Judge(ctx context.Context, c *gateway.Campaign, list []gate
 	for i, who := range list {
 		judged[i] = b.screen(d, who)
 		if o := judged[i].Outcome; o == policy.Send || o == policy.Defer {
-			d.decide(b, &judged[i])
+			d.decide(b, &judged[i], who.Again)
 		}
 	}
 	return judged, nil
@@ -52,6 +52,7 @@ type bulk struct {
 	category *policy.Category
 	template *templates.Template // nil: nothing goes
 	question policy.Question
+	asked    []byte // the question, as it is kept
 	known    map[int64]known
 	usage    map[int64]policy.Usage
 }
@@ -107,7 +108,7 @@ func (b *bulk) screen(d *Dispatcher, who gateway.Candidate) gateway.Judged {
 
 // decide adds what waiting and sending take: until when, the form, the decision in full
 // and the cap.
-func (d *Dispatcher) decide(b *bulk, j *gateway.Judged) {
+func (d *Dispatcher) decide(b *bulk, j *gateway.Judged, again bool) {
 	m := &gateway.Message{ID: j.Message, Patient: j.Patient, Body: gateway.Body{Channels: b.campaign.Channels}}
 	k, q := b.known[j.Patient], b.question
 	q.Usage = b.usage[j.Patient]
@@ -116,17 +117,24 @@ func (d *Dispatcher) decide(b *bulk, j *gateway.Judged) {
 	if dec.Outcome != policy.Send {
 		return
 	}
-	record := d.record(m, q, k, dec)
-	j.Decision = &record
+	if again {
+		record := d.record(m, q, k, dec)
+		j.Decision = &record
+	} else {
+		if b.asked == nil {
+			b.asked = d.asked(b.question)
+		}
+		j.Asked, j.Facts = b.asked, facts(k, q.Usage)
+	}
 	if dec.Pair.Channel != channels.Email && b.category.Counted {
 		j.Cap = d.cap(m, k.Snapshot, b.category, dec.Pair)
 	}
 }
 
-// Carrier gives the adapter of a program on a channel.
-func (d *Dispatcher) Carrier(p channels.Program, ch channels.Channel) (channels.Adapter, bool) {
-	w, ok := d.way(p, ch)
-	return w.Adapter, ok
+// Carrier gives the adapter of a program on a channel, and its provider's name; nil: none.
+func (d *Dispatcher) Carrier(p channels.Program, ch channels.Channel) (channels.Adapter, string) {
+	w, _ := d.way(p, ch)
+	return w.Adapter, w.Provider
 }
 
 // Forget drops what is held of a patient who moved on: they are judged from the database next.

@@ -246,13 +246,7 @@ func (d *Dispatcher) again(ctx context.Context, m *gateway.Message, a *gateway.A
 	if err != nil || ks[m.Patient].Snapshot == nil {
 		return channels.Outgoing{}, Way{}, errors.Join(err, gateway.ErrNotFound)
 	}
-	form := policy.Full
-	for _, f := range []policy.Form{policy.SecureLink, policy.CallBack} {
-		if a.Form == f.String() {
-			form = f
-		}
-	}
-	out, err := d.render(m, t, cat, ks[m.Patient].Snapshot, policy.Decision{Pair: a.Pair, Form: form, Discreet: a.Discreet})
+	out, err := d.render(m, t, cat, ks[m.Patient].Snapshot, policy.Decision{Pair: a.Pair, Form: formOf(a.Form), Discreet: a.Discreet})
 	if err != nil {
 		return out, Way{}, err
 	}

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/campaign"
@@ -174,6 +176,15 @@ func (d *DB) Recipient(ctx context.Context, id, patient int64) (campaign.Standin
 	err := found(d.read.QueryRowContext(ctx, "SELECT pos, state, code, due_at, version, message FROM recipients WHERE campaign = $1 AND patient = $2", id, patient).
 		Scan(&r.Pos, &r.State, &r.Code, &due, &r.Version, &r.Message))
 	r.Due = instant(due)
+	if err != nil || r.State != ahead {
+		return r, err
+	}
+	// Behind the cursor somebody was claimed, and has a message.
+	err = d.read.QueryRowContext(ctx, "SELECT id FROM messages WHERE patient = $1 AND campaign = $2", patient, id).Scan(&r.Message)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, nil
+	}
+	r.State = claimed
 	return r, err
 }
 
@@ -181,7 +192,8 @@ func (d *DB) Recipient(ctx context.Context, id, patient int64) (campaign.Standin
 // stands, its code and its channel.
 func (d *DB) Tallies(ctx context.Context, id int64) ([]campaign.Tally, error) {
 	var got []campaign.Tally
-	list, err := d.read.QueryContext(ctx, "SELECT state, code, count(*) FROM recipients WHERE campaign = $1 AND state <> 2 GROUP BY state, code", id)
+	list, err := d.read.QueryContext(ctx, `SELECT state, code, count(*) FROM recipients r WHERE campaign = $1 AND state <> 2 AND (state <> 0
+		OR NOT EXISTS (SELECT 1 FROM shards WHERE campaign = $1) OR EXISTS (SELECT 1 FROM shards s WHERE s.campaign = $1 AND r.pos > s.cursor AND r.pos <= s.last)) GROUP BY state, code`, id)
 	if err != nil {
 		return nil, err
 	}

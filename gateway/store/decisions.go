@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"harmonize.care/heed/gateway"
 )
@@ -30,7 +32,32 @@ func (u *unit) insertDecision(r *gateway.DecisionRecord) error {
 // Decisions lists kept decisions after an id, oldest first: of one message, or,
 // with message 0, of all.
 func (d *DB) Decisions(ctx context.Context, message, after int64, limit int) ([]gateway.DecisionRecord, error) {
-	return d.decisions(ctx, "WHERE (CAST($1 AS BIGINT) = 0 OR d.message = $1) AND d.id > $2 ORDER BY d.id LIMIT $3", message, after, limit)
+	list, err := d.decisions(ctx, "WHERE (CAST($1 AS BIGINT) = 0 OR d.message = $1) AND d.id > $2 ORDER BY d.id LIMIT $3", message, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	told, err := d.toldDecisions(ctx, "(CAST($1 AS BIGINT) = 0 OR m.id = $1) AND m.id > $2 ORDER BY m.id LIMIT $3", message, after, limit)
+	list = byID(list, told)
+	return list[:min(limit, len(list))], err
+}
+
+// DecisionsOf lists every kept decision of some messages, oldest first.
+func (d *DB) DecisionsOf(ctx context.Context, messages []int64) ([]gateway.DecisionRecord, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	list, err := d.decisions(ctx, "WHERE d.message IN "+d.ids(1), rows(setOf(messages)))
+	if err != nil {
+		return nil, err
+	}
+	told, err := d.toldDecisions(ctx, "m.id IN "+d.ids(1), rows(setOf(messages)))
+	return byID(list, told), err
+}
+
+func byID(list, more []gateway.DecisionRecord) []gateway.DecisionRecord {
+	list = append(list, more...)
+	slices.SortFunc(list, func(a, b gateway.DecisionRecord) int { return cmp.Compare(a.ID, b.ID) })
+	return list
 }
 
 func (d *DB) decisions(ctx context.Context, where string, args ...any) ([]gateway.DecisionRecord, error) {

@@ -37,13 +37,26 @@ func (d *DB) Disclosures(ctx context.Context, patient int64, since time.Time, af
 	return sent[:min(limit, len(sent))], nil
 }
 
+// reached are the statuses of a slice that was handed to its provider, or may have been.
+const reached = "IN (2, 3, 4, 5)"
+
 // handedOver lists tries that reached a provider, or may have: from the mark that is
 // made before the call, and without those that surely went nowhere.
 func (d *DB) handedOver(ctx context.Context, patient int64, since time.Time, after int64, limit int) ([]gateway.Disclosure, error) {
-	tries, err := d.attempts(ctx, "WHERE message IN (SELECT id FROM messages WHERE patient = $1) AND id > $2 AND at >= $3 AND status BETWEEN $4 AND $5 ORDER BY id LIMIT $6",
+	tries, err := d.attempts(ctx, `WHERE message IN (SELECT id FROM messages WHERE patient = $1) AND id > $2 AND at >= $3 AND (status BETWEEN $4 AND $5
+		OR status = 1 AND EXISTS (SELECT 1 FROM slices s WHERE s.id = attempts.slice AND s.status `+reached+`)) ORDER BY id LIMIT $6`,
 		patient, after, micros(since), int(gateway.AttemptBegun), int(gateway.AttemptFailed), limit)
-	if err != nil || len(tries) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	first, err := d.toldTries(ctx, `m.patient = $1 AND m.id > $2 AND m.created_at >= $3 AND EXISTS (SELECT 1 FROM slices s WHERE s.id = m.slice AND s.status `+reached+`) ORDER BY m.id LIMIT $4`,
+		patient, after, micros(since), limit)
+	if err != nil {
+		return nil, err
+	}
+	tries = append(tries, first...)
+	if len(tries) == 0 {
+		return nil, nil
 	}
 	messages, addresses := map[int64]struct{}{}, []int64{}
 	for i := range tries {
@@ -72,12 +85,4 @@ func (d *DB) handedOver(ctx context.Context, patient int64, since time.Time, aft
 		}
 	}
 	return list, nil
-}
-
-// DecisionsOf lists every kept decision of some messages, oldest first.
-func (d *DB) DecisionsOf(ctx context.Context, messages []int64) ([]gateway.DecisionRecord, error) {
-	if len(messages) == 0 {
-		return nil, nil
-	}
-	return d.decisions(ctx, "WHERE d.message IN "+d.ids(1)+" ORDER BY d.id", rows(setOf(messages)))
 }

@@ -16,7 +16,7 @@ func (u *unit) erase(id int64, p *patient) error {
 	for _, query := range []string{
 		"UPDATE patients SET data_key = NULL, sealed = NULL WHERE id = $1",
 		"UPDATE addresses SET sealed = NULL WHERE patient = $1",
-		"UPDATE messages SET sealed = NULL, reference = NULL WHERE patient = $1", // a reference is the practice's id of an appointment
+		"UPDATE messages SET sealed = NULL, facts = NULL, reference = NULL WHERE patient = $1", // a reference is the practice's id of an appointment
 		"UPDATE decisions SET sealed = NULL WHERE message IN (SELECT id FROM messages WHERE patient = $1)",
 		"UPDATE tasks SET sealed = NULL WHERE patient = $1",
 		"UPDATE page_codes SET digest = NULL WHERE patient = $1",

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -65,9 +64,12 @@ func (d *DB) riders(ctx context.Context, list []channels.Delivery) (map[int64]*r
 	if len(want) == 0 {
 		return nil, nil
 	}
-	// By mail alone: of a text or a call, the provider's id is compared and kept too.
-	found, err := d.read.QueryContext(ctx, `SELECT a.id, m.id, m.patient, a.number = m.attempts, s.status FROM attempts a JOIN messages m ON m.id = a.message JOIN slices s ON s.id = m.slice
-		WHERE a.id IN `+d.ids(1)+` AND a.slice = m.slice AND m.status = 10 AND s.channel = $2`, rows(want), int(channels.Email))
+	// By mail alone: of a text or a call, the provider's id is compared and kept too. The
+	// first try of a letter has its message's id.
+	found, err := d.read.QueryContext(ctx, `SELECT m.id, m.id, m.patient, m.attempts = 1, s.status FROM messages m JOIN slices s ON s.id = m.slice
+		WHERE m.id IN `+d.ids(1)+` AND m.attempts = 1 AND m.status = 10 AND s.batch
+		UNION ALL SELECT a.id, m.id, m.patient, a.number = m.attempts, s.status FROM attempts a JOIN messages m ON m.id = a.message JOIN slices s ON s.id = m.slice
+		WHERE a.id IN `+d.ids(1)+` AND a.id <> m.id AND a.slice = m.slice AND m.status = 10 AND s.channel = $2`, rows(want), int(channels.Email))
 	if err != nil {
 		return nil, err
 	}
@@ -89,18 +91,14 @@ type hearing struct {
 
 // fresh leaves out what was heard before.
 func (h *hearing) fresh(source string, list []channels.Delivery) error {
-	var param []any
+	param := h.table("event TEXT")
 	at := map[string]channels.Delivery{}
 	for _, e := range list {
-		param = append(param, []any{e.EventID})
+		param.row(e.EventID)
 		at[e.EventID] = e
 	}
-	text, err := json.Marshal(param)
-	if err != nil {
-		return err
-	}
-	found, err := h.tx.QueryContext(h.ctx, "INSERT INTO seen (source, event, at, keep) SELECT CAST($2 AS TEXT), e.value ->> 0, CAST($3 AS BIGINT), FALSE FROM "+h.each(1)+
-		" WHERE true ORDER BY 2 ON CONFLICT DO NOTHING RETURNING event", string(text), source, micros(h.c.At))
+	found, err := h.tx.QueryContext(h.ctx, "INSERT INTO seen (source, event, at, keep) SELECT CAST($1 AS TEXT), e.event, CAST($2 AS BIGINT), FALSE FROM "+param.from(3)+
+		" WHERE true ORDER BY 2 ON CONFLICT DO NOTHING RETURNING event", param.args(source, micros(h.c.At))...)
 	if err != nil {
 		return err
 	}
@@ -153,7 +151,8 @@ func (h *hearing) lock() error {
 // move brings messages and attempts forward. That a message was accepted is no news where
 // its slice says so.
 func (h *hearing) move() error {
-	var messages, attempts []any
+	messages, attempts := h.table("id BIGINT", "status BIGINT"), h.table("id BIGINT", "status BIGINT")
+	untold := map[int64]struct{}{} // first tries of letters, which may have no row yet
 	for _, r := range h.riders {
 		stands := standing(riding, r.slice)
 		if r.status == 0 || r.status < channels.Delivered && stands == gateway.Sent {
@@ -163,38 +162,35 @@ func (h *hearing) move() error {
 		if r.status == channels.Delivered {
 			to, tried = gateway.Delivered, gateway.AttemptDelivered
 		}
-		attempts = append(attempts, []any{r.attempt, int(tried)})
+		if r.attempt == r.message {
+			untold[r.message] = struct{}{}
+		}
+		attempts.row(r.attempt, int(tried))
 		if r.latest && campaign.SliceStatus(r.slice) != campaign.SliceUnsent {
-			messages = append(messages, []any{r.message, int(to)})
+			messages.row(r.message, int(to))
 			h.rideMoved(r.message, r.patient, to, "")
 		}
 	}
-	if err := h.update("UPDATE messages SET status = x.status FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS SMALLINT) AS status FROM "+h.each(1)+") x WHERE messages.id = x.id", messages); err != nil {
-		return err
-	}
-	return h.update("UPDATE attempts SET status = x.status FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS SMALLINT) AS status FROM "+h.each(1)+
-		") x WHERE attempts.id = x.id AND attempts.status < x.status", attempts)
-}
-
-func (h *hearing) update(query string, list []any) error {
-	if len(list) == 0 {
+	if attempts.n == 0 {
 		return nil
 	}
-	param, err := json.Marshal(list)
-	if err != nil {
+	if err := h.writeToldOf(untold); err != nil {
 		return err
 	}
-	return h.run(query, string(param))
+	if err := h.run("UPDATE messages SET status = e.status FROM "+messages.from(1)+" WHERE messages.id = e.id", messages.args()...); err != nil {
+		return err
+	}
+	return h.run("UPDATE attempts SET status = e.status FROM "+attempts.from(1)+" WHERE attempts.id = e.id AND attempts.status < e.status", attempts.args()...)
 }
 
 // events keeps what was heard of each.
 func (h *hearing) events() error {
-	var list []any
+	list := h.table("id BIGINT", "message BIGINT", "kind TEXT", "code TEXT")
 	for _, e := range h.heard {
 		if r := h.riders[e.Attempt]; r != nil {
-			list = append(list, []any{h.newID(), r.message, micros(h.c.At), gateway.NewsWord(e.Status), e.Code})
+			list.row(h.newID(), r.message, gateway.NewsWord(e.Status), e.Code)
 		}
 	}
-	return h.update(`INSERT INTO message_events (id, message, at, kind, code) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS BIGINT),
-		e.value ->> 3, e.value ->> 4 FROM `+h.each(1), list)
+	return h.run("INSERT INTO message_events (id, message, at, kind, code) SELECT e.id, e.message, CAST($1 AS BIGINT), e.kind, e.code FROM "+list.from(2)+" WHERE true",
+		list.args(micros(h.c.At))...)
 }

@@ -16,6 +16,18 @@ func (d *DB) LastDecisions(ctx context.Context, messages []int64) (map[int64]gat
 		return got, nil
 	}
 	list, err := d.decisions(ctx, "WHERE d.id IN (SELECT MAX(id) FROM decisions WHERE message IN "+d.ids(1)+" GROUP BY message)", rows(setOf(messages)))
+	if err != nil {
+		return nil, err
+	}
+	rest := setOf(messages)
+	for _, r := range list {
+		got[r.Message] = r
+		delete(rest, r.Message)
+	}
+	if len(rest) == 0 {
+		return got, nil
+	}
+	list, err = d.toldDecisions(ctx, "m.id IN "+d.ids(1), rows(rest))
 	for _, r := range list {
 		got[r.Message] = r
 	}

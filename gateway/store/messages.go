@@ -301,19 +301,41 @@ func (u *unit) claimedTexts() error {
 func (u *unit) edits() error {
 	for _, e := range u.c.Edits {
 		if e.Unsent != nil {
-			var was gateway.AttemptStatus
-			if err := u.tx.QueryRowContext(u.ctx, "SELECT status FROM attempts WHERE id = $1"+u.lock("NO KEY UPDATE"), e.Attempt).Scan(&was); err != nil {
-				return found(err)
+			was, err := u.lockAttempt(e.Attempt)
+			if err != nil {
+				return err
 			}
 			if was < gateway.AttemptTaken {
 				u.givePlace(e.Unsent)
 			}
 		}
-		if err := u.run(`UPDATE attempts SET status = CASE WHEN status < $2 THEN $2 ELSE status END,
-			provider_id = CASE WHEN $3 = '' THEN provider_id ELSE $3 END, code = CASE WHEN $4 = '' THEN code ELSE $4 END WHERE id = $1`,
-			e.Attempt, int(e.Status), e.ProviderID, e.Code); err != nil {
+		n, err := u.edit(e)
+		if err == nil && n == 0 {
+			if err = u.writeToldOf(map[int64]struct{}{e.Attempt: {}}); err == nil {
+				_, err = u.edit(e)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return u.writeUsage()
+}
+
+func (u *unit) lockAttempt(id int64) (is gateway.AttemptStatus, err error) {
+	read := func() error {
+		return u.tx.QueryRowContext(u.ctx, "SELECT status FROM attempts WHERE id = $1"+u.lock("NO KEY UPDATE"), id).Scan(&is)
+	}
+	if err = read(); errors.Is(err, sql.ErrNoRows) { // the first try of a letter, of which nothing was heard alone so far
+		if err = u.writeToldOf(map[int64]struct{}{id: {}}); err == nil {
+			err = read()
+		}
+	}
+	return is, found(err)
+}
+
+func (u *unit) edit(e gateway.Edit) (int64, error) {
+	return u.exec(`UPDATE attempts SET status = CASE WHEN status < $2 THEN $2 ELSE status END,
+		provider_id = CASE WHEN $3 = '' THEN provider_id ELSE $3 END, code = CASE WHEN $4 = '' THEN code ELSE $4 END WHERE id = $1`,
+		e.Attempt, int(e.Status), e.ProviderID, e.Code)
 }

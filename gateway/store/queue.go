@@ -93,6 +93,9 @@ func (d *DB) Message(ctx context.Context, id int64) (*gateway.Message, error) {
 		return nil, err
 	}
 	last, err := d.decisions(ctx, "WHERE d.message = $1 ORDER BY d.id DESC LIMIT 1", id)
+	if err == nil && len(last) == 0 && m.Campaign != 0 {
+		last, err = d.toldDecisions(ctx, "m.id = $1", id)
+	}
 	if len(last) > 0 {
 		m.Last = &last[0]
 	}
@@ -153,15 +156,23 @@ func (d *DB) Unresolved(ctx context.Context, now time.Time, limit int) ([]gatewa
 // fill puts each message's tries in, oldest first.
 func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
 	at := map[int64]int{}
-	ids := map[int64]struct{}{}
+	ids, mass := map[int64]struct{}{}, map[int64]struct{}{}
 	for i := range list {
 		at[list[i].ID] = i
 		ids[list[i].ID] = struct{}{}
+		if list[i].Campaign != 0 {
+			mass[list[i].ID] = struct{}{}
+		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
 	tries, err := d.attempts(ctx, "WHERE message IN "+d.ids(1)+" ORDER BY message, number", rows(ids))
+	if err == nil && len(mass) > 0 {
+		var first []gateway.Attempt
+		first, err = d.toldTries(ctx, "m.id IN "+d.ids(1), rows(mass))
+		tries = append(first, tries...)
+	}
 	for _, a := range tries {
 		m := &list[at[a.Message]]
 		m.Tries = append(m.Tries, a)
@@ -189,7 +200,11 @@ func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway
 
 // Attempt reads one attempt. gateway.ErrNotFound.
 func (d *DB) Attempt(ctx context.Context, id int64) (*gateway.Attempt, error) {
-	return one(d.attempts(ctx, "WHERE id = $1", id))
+	got, err := d.attempts(ctx, "WHERE id = $1", id)
+	if err == nil && len(got) == 0 {
+		got, err = d.toldTries(ctx, "m.id = $1", id)
+	}
+	return one(got, err)
 }
 
 // AttemptByProvider finds an attempt by the provider's id. gateway.ErrNotFound.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -23,34 +22,37 @@ func (d *DB) BeginSlice(ctx context.Context, slice int64, now time.Time) (bool, 
 	return n == 1, err
 }
 
-// endsFrom are the statuses that a slice may come from. What the provider said counts
-// also when the sweep was quicker.
-var endsFrom = map[campaign.SliceStatus]string{
-	campaign.SliceSent:    "(2, 4, 5)",
-	campaign.SliceUnknown: "(2)",
-	campaign.SliceGivenUp: "(4)",
-	campaign.SliceUnsent:  "(1, 2, 4)",
+// comesFrom are the statuses that a slice may end from. What the provider said counts also
+// when the sweep was quicker; the sweep itself takes back only what was never begun.
+func comesFrom(e campaign.End) string {
+	switch {
+	case e.Status == campaign.SliceSent:
+		return "(2, 4, 5)"
+	case e.Status == campaign.SliceUnknown:
+		return "(2)"
+	case e.Status == campaign.SliceGivenUp:
+		return "(4)"
+	case e.Swept:
+		return "(1)"
+	}
+	return "(1, 2, 4)"
 }
 
 // EndSlice keeps what came of a slice. One that ended otherwise meanwhile stays as it is.
 func (d *DB) EndSlice(ctx context.Context, e campaign.End) error {
 	c := gateway.Change{At: e.At, Actor: "heed"}
 	return d.within(ctx, &c, func(u *unit) error {
-		var o campaign.Open
-		var items string
-		row := u.tx.QueryRowContext(u.ctx, "UPDATE slices SET status = $2, provider_id = $3 WHERE id = $1 AND status IN "+endsFrom[e.Status]+" RETURNING channel, program, at, items",
-			e.Slice, int(e.Status), e.ProviderID)
+		o := campaign.Open{ID: e.Slice, Campaign: e.Campaign}
 		var at int64
-		switch err := row.Scan(&o.Channel, &o.Program, &at, &items); {
+		row := u.tx.QueryRowContext(u.ctx, "UPDATE slices SET status = $2, provider_id = $3 WHERE id = $1 AND status IN "+comesFrom(e)+" RETURNING batch, channel, program, at, provider, form, discreet, wording",
+			e.Slice, int(e.Status), e.ProviderID)
+		switch err := row.Scan(&o.Batch, &o.Channel, &o.Program, &at, &o.Provider, &o.Form, &o.Discreet, &o.Wording); {
 		case errors.Is(err, sql.ErrNoRows):
 			return nil
 		case err != nil:
 			return err
 		}
-		if err := json.Unmarshal([]byte(items), &o.Items); err != nil {
-			return err
-		}
-		o.ID, o.Campaign, o.At = e.Slice, e.Campaign, instant(at)
+		o.At = instant(at)
 		f := &finale{unit: u, end: &e, open: &o}
 		return inOrder(u.readWanted, f.giveBack, f.drift, f.taken, f.tell, u.writeHappened, f.hold)
 	})
@@ -61,12 +63,10 @@ type finale struct {
 	*unit
 	end  *campaign.End
 	open *campaign.Open
-	gone map[int64]bool // messages that do not ride any more
 }
 
 // giveBack lets those wait who surely did not get it. Places under a cap are given back too.
 func (f *finale) giveBack() error {
-	f.gone = map[int64]bool{}
 	if len(f.end.Back) == 0 {
 		return nil
 	}
@@ -81,24 +81,31 @@ func (f *finale) giveBack() error {
 	if err != nil {
 		return err
 	}
-	var rows []any
+	list := f.table("pos BIGINT", "due BIGINT", "code TEXT", "split BIGINT", "message BIGINT", "tries BIGINT", "campaign BIGINT")
+	var unsent []campaign.OpenItem
 	for _, b := range f.end.Back {
 		if moved[b.Open.Message] {
-			rows = append(rows, []any{b.Open.Pos, micros(b.Due), b.Code, b2i(b.Split), f.end.Campaign})
+			list.row(b.Open.Pos, micros(b.Due), b.Code, b.Split, b.Open.Message, b.Open.Number, f.end.Campaign)
+			unsent = append(unsent, b.Open)
 		}
 	}
-	param, err := json.Marshal(rows)
-	if err != nil || len(rows) == 0 {
-		return err
+	if len(unsent) == 0 {
+		return nil
 	}
-	return f.run(`UPDATE recipients SET state = 1, due_at = x.due, code = x.code, split = recipients.split + x.split
-		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS pos, CAST(e.value ->> 1 AS BIGINT) AS due, e.value ->> 2 AS code, CAST(e.value ->> 3 AS SMALLINT) AS split,
-		CAST(e.value ->> 4 AS BIGINT) AS campaign FROM `+f.each(1)+`) x
-		WHERE recipients.campaign = x.campaign AND recipients.pos = x.pos AND recipients.state = 2`, string(param))
+	if f.open.Batch {
+		if err := f.writeTold(f.open, unsent, gateway.AttemptUnsent, "attempts.status = 1"); err != nil {
+			return err
+		}
+	}
+	return f.run(`UPDATE recipients SET state = 1, due_at = e.due, code = e.code, split = recipients.split + e.split, message = e.message, tries = e.tries
+		FROM `+list.from(1)+" WHERE recipients.campaign = e.campaign AND recipients.pos = e.pos AND recipients.state IN (0, 2)", list.args()...)
 }
 
-// places gives back what the attempts took under a cap, and marks them as unsent.
+// places gives back what the attempts of calls took under a cap, and marks them as unsent.
 func (f *finale) places() error {
+	if f.open.Batch {
+		return nil
+	}
 	for _, b := range f.end.Back {
 		edit := gateway.Edit{Attempt: b.Open.Attempt, Status: gateway.AttemptUnsent, Code: b.Code}
 		if f.open.Channel != channels.Email {
@@ -106,18 +113,7 @@ func (f *finale) places() error {
 		}
 		f.c.Edits = append(f.c.Edits, edit)
 	}
-	if f.open.Channel != channels.Email {
-		return inOrder(f.lockUsage, f.edits)
-	}
-	var rows []any
-	for _, b := range f.end.Back {
-		rows = append(rows, []any{b.Open.Attempt})
-	}
-	param, err := json.Marshal(rows)
-	if err != nil {
-		return err
-	}
-	return f.run("UPDATE attempts SET status = $2 WHERE status = 1 AND id IN "+f.ids(1), string(param), int(gateway.AttemptUnsent))
+	return inOrder(f.lockUsage, f.edits)
 }
 
 // leave takes messages out of the slice, those that still ride in it, and says which.
@@ -131,7 +127,7 @@ func (f *finale) leave(messages map[int64]struct{}, status int, code string) (ma
 	return moved, scan(list, func(s scanner) error {
 		var id int64
 		err := s.Scan(&id)
-		moved[id], f.gone[id] = true, true
+		moved[id] = true
 		return err
 	})
 }
@@ -167,16 +163,12 @@ func (f *finale) taken() error {
 	if len(f.end.Taken) == 0 {
 		return nil
 	}
-	var rows []any
+	list := f.table("id BIGINT", "provider TEXT")
 	for _, t := range f.end.Taken {
-		rows = append(rows, []any{t.Attempt, t.ProviderID})
+		list.row(t.Attempt, t.ProviderID)
 	}
-	param, err := json.Marshal(rows)
-	if err != nil {
-		return err
-	}
-	return f.run(`UPDATE attempts SET provider_id = COALESCE(attempts.provider_id, x.provider), status = CASE WHEN attempts.status < 4 THEN 4 ELSE attempts.status END
-		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, e.value ->> 1 AS provider FROM `+f.each(1)+`) x WHERE attempts.id = x.id`, string(param))
+	return f.run(`UPDATE attempts SET provider_id = COALESCE(attempts.provider_id, e.provider), status = CASE WHEN attempts.status < 4 THEN 4 ELSE attempts.status END
+		FROM `+list.from(1)+" WHERE attempts.id = e.id", list.args()...)
 }
 
 // tell makes the outgoing events of those who still ride in the slice.
@@ -189,8 +181,12 @@ func (f *finale) tell() error {
 	if to == gateway.Failed {
 		code = unheard
 	}
+	open, err := f.slices(f.ctx, f.tx, "WHERE s.id = $1", f.open.ID)
+	if err != nil || len(open) == 0 {
+		return err
+	}
 	ids := map[int64]struct{}{}
-	for _, i := range f.open.Items {
+	for _, i := range open[0].Items {
 		ids[i.Message] = struct{}{}
 	}
 	list, err := f.tx.QueryContext(f.ctx, "SELECT id, patient FROM messages WHERE status = 10 AND slice = $2 AND id IN "+f.ids(1), rows(ids), f.open.ID)
@@ -224,30 +220,10 @@ func (d *DB) ScatterSlice(ctx context.Context, o campaign.Open, now, ask time.Ti
 
 // AbandonedSlices lists slices that were never ended, with a lease before a moment.
 func (d *DB) AbandonedSlices(ctx context.Context, before time.Time, limit int) ([]campaign.Open, error) {
-	return d.openSlices(ctx, "WHERE status < 3 AND lease < $1 ORDER BY lease LIMIT $2", micros(before), limit)
+	return d.slices(ctx, d.read, "WHERE s.status < 3 AND s.lease < $1 ORDER BY s.lease LIMIT $2", micros(before), limit)
 }
 
 // UnresolvedSlices lists letters whose outcome is not known, claimed before a moment.
 func (d *DB) UnresolvedSlices(ctx context.Context, before time.Time, limit int) ([]campaign.Open, error) {
-	return d.openSlices(ctx, "WHERE status = 4 AND batch AND at < $1 ORDER BY at LIMIT $2", micros(before), limit)
-}
-
-func (d *DB) openSlices(ctx context.Context, where string, args ...any) ([]campaign.Open, error) {
-	list, err := d.read.QueryContext(ctx, "SELECT id, campaign, status, batch, channel, program, at, items FROM slices "+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	var got []campaign.Open
-	return got, scan(list, func(s scanner) error {
-		var o campaign.Open
-		var at int64
-		var items string
-		if err := s.Scan(&o.ID, &o.Campaign, &o.Status, &o.Batch, &o.Channel, &o.Program, &at, &items); err != nil {
-			return err
-		}
-		o.At = instant(at)
-		err := json.Unmarshal([]byte(items), &o.Items)
-		got = append(got, o)
-		return err
-	})
+	return d.slices(ctx, d.read, "WHERE s.status = 4 AND s.batch AND s.at < $1 ORDER BY s.at LIMIT $2", micros(before), limit)
 }

@@ -1,13 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 
 	"harmonize.care/heed/gateway"
@@ -78,8 +73,8 @@ type lot struct {
 	claim *campaign.Claim
 	got   campaign.Claimed
 	mine  map[int64]bool  // those who wait and are ours, by position
-	marks []any           // what becomes of the recipients
-	ended []any           // messages that were surely not sent, and are held back now
+	marks *table          // what becomes of the recipients
+	ended *table          // messages that were surely not sent, and are held back now
 	items map[int64]*seat // by message
 }
 
@@ -92,7 +87,8 @@ type seat struct {
 // ClaimSlices keeps what was decided of a part of an audience.
 func (d *DB) ClaimSlices(ctx context.Context, c campaign.Claim) (campaign.Claimed, error) {
 	change := gateway.Change{At: c.At, Actor: "heed"}
-	l := &lot{claim: &c, items: map[int64]*seat{}, got: campaign.Claimed{Gone: map[int64]bool{}, Address: map[int64]string{}}}
+	l := &lot{claim: &c, items: map[int64]*seat{}, ended: d.table("id BIGINT", "code TEXT"), marks: d.table("pos BIGINT", "state BIGINT", "code TEXT", "due BIGINT",
+		"version BIGINT", "message BIGINT", "tries BIGINT", "campaign BIGINT"), got: campaign.Claimed{Gone: map[int64]bool{}, Address: map[int64]string{}}}
 	l.plead(&change)
 	err := d.within(ctx, &change, func(u *unit) error {
 		l.unit = u
@@ -231,7 +227,7 @@ func (l *lot) takePlaces() error {
 	}
 	for _, h := range l.claim.Held {
 		if h.Message != 0 && l.ours(h.Pos) && !l.refused[-h.Pos] { // its message tells
-			l.ended = append(l.ended, []any{h.Message, h.Code})
+			l.ended.row(h.Message, h.Code)
 			l.mark(h.Pos, claimed, "", 0, h.Version, h.Message, 0)
 			continue
 		}
@@ -271,7 +267,7 @@ func (l *lot) refuseItem(i *campaign.Item, why gateway.Refusal) {
 
 // mark notes a recipient's row; message 0 and tries 0 leave them as they are.
 func (l *lot) mark(pos int64, state int, code string, due, version, message int64, tries int) {
-	l.marks = append(l.marks, []any{pos, state, code, due, version, message, tries, l.claim.Campaign.ID})
+	l.marks.row(pos, state, code, due, version, message, tries, l.claim.Campaign.ID)
 }
 
 // sameAddress is the code of somebody who waits for the next letter: another one in the
@@ -290,7 +286,7 @@ func (l *lot) addresses() error {
 	if len(want) == 0 {
 		return nil
 	}
-	if err := l.addressTexts(l.ctx, l.tx, rows(want), l.got.Address); err != nil {
+	if err := l.readAddresses(want); err != nil {
 		return err
 	}
 	for k := range l.claim.Slices {
@@ -313,206 +309,4 @@ func (l *lot) addresses() error {
 		}
 	}
 	return nil
-}
-
-// writeMessages writes the messages, their attempts and the decisions. One that was taken
-// back by itself meanwhile is not claimed.
-func (l *lot) writeMessages() error {
-	var messages, attempts, decisions []any
-	for k := range l.claim.Slices {
-		s := &l.claim.Slices[k]
-		for i := range s.Items {
-			item := &s.Items[i]
-			if l.refused[item.Message] {
-				continue
-			}
-			messages = append(messages, []any{item.Message, item.Patient, item.Number, s.ID})
-		}
-	}
-	if len(messages) == 0 {
-		return nil
-	}
-	slices.SortFunc(messages, func(a, b any) int { return cmp.Compare(a.([]any)[0].(int64), b.([]any)[0].(int64)) }) // the order of locks
-	if err := l.insertMessages(messages); err != nil {
-		return err
-	}
-	for k := range l.claim.Slices {
-		s := &l.claim.Slices[k]
-		for i := range s.Items {
-			item := &s.Items[i]
-			if l.refused[item.Message] {
-				continue
-			}
-			attempts = append(attempts, []any{item.Attempt, item.Message, item.Number, int(item.Pair.Channel), item.Pair.Address, item.Version, int(s.Program), item.Form, b2i(item.Discreet), s.ID, item.Wording})
-			l.mark(item.Pos, claimed, "", 0, item.Version, item.Message, item.Number)
-			if d := item.Decision; d != nil {
-				sealed, err := l.sealDecision(item.Patient, d.Body)
-				if err != nil {
-					return err
-				}
-				decisions = append(decisions, []any{d.ID, d.Message, micros(d.At), d.Outcome, d.Code, sealed})
-			}
-			l.rideMoved(item.Message, item.Patient, gateway.Sending, "")
-		}
-	}
-	if err := l.insertAttempts(attempts); err != nil {
-		return err
-	}
-	return l.insertDecisions(decisions)
-}
-
-// endMessages holds back messages of people who were claimed before.
-func (l *lot) endMessages() error {
-	if len(l.ended) == 0 {
-		return nil
-	}
-	param, err := json.Marshal(l.ended)
-	if err != nil {
-		return err
-	}
-	return l.run(`UPDATE messages SET status = $2, code = x.code FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, e.value ->> 1 AS code FROM `+l.each(1)+`) x
-		WHERE messages.id = x.id AND messages.status = 11`, string(param), int(gateway.Suppressed))
-}
-
-// openTasks opens a task for each minor, once.
-func (l *lot) openTasks() error {
-	for i := range l.claim.Minors {
-		t := &l.claim.Minors[i]
-		if slices.Contains(l.got.Stale, t.Patient) {
-			continue // the birth date may be another one by now
-		}
-		var open int
-		err := l.tx.QueryRowContext(l.ctx, "SELECT count(*) FROM tasks WHERE kind = $1 AND patient = $2 AND done_at IS NULL", string(t.Kind), t.Patient).Scan(&open)
-		if err == nil && open == 0 {
-			err = l.insertTask(t)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func (l *lot) insertMessages(list []any) error {
-	c := l.claim.Campaign
-	param, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	found, err := l.tx.QueryContext(l.ctx, `INSERT INTO messages (id, patient, queue, category, template, essential, status, due_at, expires_at, attempts, created_at, campaign, slice)
-		SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST($2 AS SMALLINT), CAST($3 AS TEXT), CAST($4 AS TEXT), FALSE, 10, CAST($5 AS BIGINT), 0,
-		CAST(e.value ->> 2 AS SMALLINT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST(e.value ->> 3 AS BIGINT) FROM `+l.each(1)+` WHERE true
-		ON CONFLICT (id) DO UPDATE SET status = 10, attempts = excluded.attempts, slice = excluded.slice, code = '' WHERE messages.status = 11 RETURNING id`,
-		string(param), int(gateway.CampaignQueue), c.Category, c.Template, micros(l.c.At), c.ID)
-	if err != nil {
-		return fmt.Errorf("keeping a claim: %w", err)
-	}
-	written := map[int64]bool{}
-	if err := scan(found, func(s scanner) error {
-		var id int64
-		err := s.Scan(&id)
-		written[id] = true
-		return err
-	}); err != nil {
-		return err
-	}
-	for _, i := range l.items {
-		if !l.refused[i.Message] && !written[i.Message] {
-			l.got.Gone[i.Pos], l.refused[i.Message] = true, true
-			l.mark(i.Pos, claimed, "", 0, i.Version, i.Message, 0) // its message tells
-		}
-	}
-	return nil
-}
-
-func (l *lot) insertAttempts(list []any) error {
-	param, err := json.Marshal(list)
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	return l.run(`INSERT INTO attempts (id, message, number, channel, address, version, status, at, program, form, discreet, slice, wording)
-		SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS SMALLINT), CAST(e.value ->> 3 AS SMALLINT), CAST(e.value ->> 4 AS BIGINT),
-		CAST(e.value ->> 5 AS BIGINT), 1, CAST($2 AS BIGINT), CAST(e.value ->> 6 AS SMALLINT), e.value ->> 7, CAST(e.value ->> 8 AS INTEGER) = 1, CAST(e.value ->> 9 AS BIGINT), e.value ->> 10 FROM `+l.each(1),
-		string(param), micros(l.c.At))
-}
-
-// sealDecision gives a decision's body sealed under the patient's key, in hex: it travels
-// in a JSON list.
-func (u *unit) sealDecision(patient int64, body []byte) (string, error) {
-	key, err := u.sealer(patient)
-	if err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(key.Seal(nil, nil, body, nil)), nil
-}
-
-func (l *lot) insertDecisions(list []any) error {
-	param, err := json.Marshal(list)
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	return l.run(`INSERT INTO decisions (id, message, at, outcome, code, sealed) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS BIGINT),
-		e.value ->> 3, e.value ->> 4, `+l.unhex("e.value ->> 5")+` FROM `+l.each(1), string(param))
-}
-
-// unhex reads hex inside the database.
-func (d *DB) unhex(expression string) string {
-	if d.pg {
-		return "decode(" + expression + ", 'hex')"
-	}
-	return "unhex(" + expression + ")"
-}
-
-// writeSlices writes each slice with those who are in it; one in which nobody is left is none.
-func (l *lot) writeSlices() error {
-	for k := range l.claim.Slices {
-		s := &l.claim.Slices[k]
-		var items []campaign.OpenItem
-		for i := range s.Items {
-			if !l.refused[s.Items[i].Message] {
-				items = append(items, s.Items[i].Open())
-			}
-		}
-		if len(items) == 0 {
-			continue
-		}
-		text, err := json.Marshal(items)
-		if err != nil {
-			return err
-		}
-		if err := l.run("INSERT INTO slices (id, campaign, channel, program, batch, status, lease, at, items) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)",
-			s.ID, l.claim.Campaign.ID, int(s.Channel), int(s.Program), s.Batch, micros(s.Lease), micros(l.c.At), string(text)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeRecipients keeps what becomes of everybody, in one statement. The campaign stands in
-// the list, or SQLite looks at the whole audience for each of them.
-func (l *lot) writeRecipients() error {
-	if len(l.marks) == 0 {
-		return nil
-	}
-	param, err := json.Marshal(l.marks)
-	if err != nil {
-		return err
-	}
-	return l.run(`UPDATE recipients SET state = x.state, code = x.code, due_at = x.due, version = x.version,
-		message = CASE WHEN x.message = 0 THEN recipients.message ELSE x.message END, tries = CASE WHEN x.tries = 0 THEN recipients.tries ELSE x.tries END
-		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS pos, CAST(e.value ->> 1 AS SMALLINT) AS state, e.value ->> 2 AS code, CAST(e.value ->> 3 AS BIGINT) AS due,
-		CAST(e.value ->> 4 AS BIGINT) AS version, CAST(e.value ->> 5 AS BIGINT) AS message, CAST(e.value ->> 6 AS SMALLINT) AS tries, CAST(e.value ->> 7 AS BIGINT) AS campaign FROM `+l.each(1)+`) x
-		WHERE recipients.campaign = x.campaign AND recipients.pos = x.pos`, string(param))
-}
-
-// rideMoved tells that a message of a slice came to a status.
-func (u *unit) rideMoved(message, patient int64, to gateway.Status, code string) {
-	u.messageMoved(&gateway.Step{Message: message, From: gateway.Waiting, To: to, Code: code}, waiting{patient: patient})
 }

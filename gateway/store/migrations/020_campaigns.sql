@@ -24,7 +24,7 @@ CREATE TABLE recipients (
   campaign BIGINT NOT NULL,
   pos BIGINT NOT NULL,
   patient BIGINT NOT NULL,                -- below 0: nobody had the id that stood at this position
-  state SMALLINT NOT NULL DEFAULT 0,      -- 0 ahead of the cursor 1 waits 2 claimed: its message tells 3 held back: the code tells
+  state SMALLINT NOT NULL DEFAULT 0,      -- 0 ahead of the cursor, or, behind it, claimed 1 waits 2 claimed: its message tells 3 held back: the code tells
   code TEXT NOT NULL DEFAULT '',
   due_at BIGINT NOT NULL DEFAULT 0,
   version BIGINT NOT NULL DEFAULT 0,      -- of the snapshot it was judged on last
@@ -35,7 +35,9 @@ CREATE TABLE recipients (
 );
 CREATE UNIQUE INDEX recipients_once ON recipients (campaign, patient);
 CREATE INDEX recipients_waiting ON recipients (campaign, due_at, pos) WHERE state = 1;
-CREATE TABLE shards (campaign BIGINT NOT NULL, no SMALLINT NOT NULL, cursor BIGINT NOT NULL, last BIGINT NOT NULL, PRIMARY KEY (campaign, no));
+CREATE TABLE shards (                     -- positions after cursor up to last are ahead
+  campaign BIGINT NOT NULL, no SMALLINT NOT NULL, cursor BIGINT NOT NULL, last BIGINT NOT NULL, PRIMARY KEY (campaign, no)
+);
 CREATE TABLE slices (                     -- one claim of many: lease, state and the provider's answer stand here once
   id BIGINT NOT NULL PRIMARY KEY,
   campaign BIGINT NOT NULL,
@@ -46,7 +48,12 @@ CREATE TABLE slices (                     -- one claim of many: lease, state and
   lease BIGINT NOT NULL,
   at BIGINT NOT NULL,
   provider_id TEXT NOT NULL DEFAULT '',
-  items TEXT NOT NULL                     -- the messages in it: ids alone
+  provider TEXT NOT NULL DEFAULT '',
+  form TEXT NOT NULL DEFAULT '',          -- a letter's: what everybody in it got alike
+  discreet BOOLEAN NOT NULL DEFAULT FALSE,
+  wording TEXT NOT NULL DEFAULT '',
+  asked TEXT NOT NULL DEFAULT '',         -- what was asked of the policy for all of them: nothing of anybody
+  items TEXT NOT NULL                     -- the messages in it: ids and versions alone
 );
 CREATE INDEX slices_open ON slices (lease) WHERE status < 3;
 CREATE INDEX slices_unknown ON slices (at) WHERE status = 4;
@@ -55,6 +62,8 @@ CREATE INDEX slices_unended ON slices (campaign) WHERE status IN (1, 2, 4);
 -- sent, and its recipient waits. With every other status it is a message like any other.
 ALTER TABLE messages ADD COLUMN campaign BIGINT;
 ALTER TABLE messages ADD COLUMN slice BIGINT;
+ALTER TABLE messages ADD COLUMN facts BYTEA; -- what its first decision stood on, sealed under the patient's key; the slice holds what was asked
 CREATE INDEX messages_campaign ON messages (campaign, status) WHERE campaign IS NOT NULL;
--- An attempt of a slice stays claimed, which means: as its slice says, until something is heard of it alone.
+-- The first attempt of a letter has its message's id, and no row until something is heard of it alone: the slice
+-- tells all of it. Every other attempt of a slice stays claimed, which means: as its slice says.
 ALTER TABLE attempts ADD COLUMN slice BIGINT;

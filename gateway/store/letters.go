@@ -1,0 +1,198 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/campaign"
+	"harmonize.care/heed/preferences"
+	"harmonize.care/heed/preferences/policy"
+)
+
+// The first try of everybody in a letter has its message's id and no row of its own: its
+// slice tells all of it, once for 250 people. It gets a row when something is heard of
+// it alone, or when its message leaves the slice.
+
+const sliceColumns = "SELECT s.id, s.campaign, s.status, s.batch, s.channel, s.program, s.at, s.provider, s.form, s.discreet, s.wording, s.asked, s.items FROM slices s "
+
+func (d *DB) slices(ctx context.Context, q querier, where string, args ...any) ([]campaign.Open, error) {
+	list, err := q.QueryContext(ctx, sliceColumns+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	var got []campaign.Open
+	return got, scan(list, func(s scanner) error {
+		var o campaign.Open
+		var at int64
+		var asked, items string
+		if err := s.Scan(&o.ID, &o.Campaign, &o.Status, &o.Batch, &o.Channel, &o.Program, &at, &o.Provider, &o.Form, &o.Discreet, &o.Wording, &asked, &items); err != nil {
+			return err
+		}
+		o.At, o.Asked = instant(at), []byte(asked)
+		o.Items, err = readItems(items)
+		got = append(got, o)
+		return err
+	})
+}
+
+func writeItems(list []campaign.OpenItem) string {
+	b := []byte{'['}
+	for n, i := range list {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		for k, v := range [...]int64{i.Message, i.Attempt, int64(i.Number), i.Pos, i.Patient, i.Address, i.Version} {
+			b = strconv.AppendInt(append(b, "[,"[min(k, 1)]), v, 10)
+		}
+		b = append(b, ']')
+	}
+	return string(append(b, ']'))
+}
+
+func readItems(text string) ([]campaign.OpenItem, error) {
+	var list [][7]int64
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("the items of a slice cannot be read: %w", err)
+	}
+	items := make([]campaign.OpenItem, len(list))
+	for n, i := range list {
+		items[n] = campaign.OpenItem{Message: i[0], Attempt: i[1], Number: int(i[2]), Pos: i[3], Patient: i[4], Address: i[5], Version: i[6]}
+	}
+	return items, nil
+}
+
+// tellingSlices are the slices that tell of tries which have no row, with those tries alone. The
+// condition is on messages m.
+func (d *DB) tellingSlices(ctx context.Context, q querier, where string, args ...any) ([]campaign.Open, error) {
+	list, err := q.QueryContext(ctx, "SELECT m.id, m.slice FROM messages m WHERE m.slice IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.id = m.id) AND "+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	messages, in := map[int64]bool{}, map[int64]struct{}{}
+	if err := scan(list, func(s scanner) error {
+		var id, slice int64
+		err := s.Scan(&id, &slice)
+		messages[id], in[slice] = true, struct{}{}
+		return err
+	}); err != nil || len(in) == 0 {
+		return nil, err
+	}
+	open, err := d.slices(ctx, q, "WHERE s.batch AND s.id IN "+d.ids(1), rows(in))
+	for k := range open {
+		var mine []campaign.OpenItem
+		for _, i := range open[k].Items {
+			if i.Attempt == i.Message && messages[i.Message] {
+				mine = append(mine, i)
+			}
+		}
+		open[k].Items = mine
+	}
+	return open, err
+}
+
+// toldTries gives those tries as if they had rows.
+func (d *DB) toldTries(ctx context.Context, where string, args ...any) ([]gateway.Attempt, error) {
+	open, err := d.tellingSlices(ctx, d.read, where, args...)
+	var got []gateway.Attempt
+	for k := range open {
+		o := &open[k]
+		for _, i := range o.Items {
+			got = append(got, gateway.Attempt{
+				ID: i.Attempt, Message: i.Message, Number: i.Number, Pair: preferences.Pair{Channel: o.Channel, Address: i.Address}, Version: i.Version,
+				Status: tried(int(gateway.AttemptClaimed), int(o.Status)), At: o.At, Program: o.Program, Form: o.Form, Discreet: o.Discreet, Wording: o.Wording, Provider: o.Provider,
+			})
+		}
+	}
+	return got, err
+}
+
+// writeTold gives tries of a letter rows, with a status; one that has a row already is
+// brought forward where the condition allows.
+func (u *unit) writeTold(o *campaign.Open, items []campaign.OpenItem, status gateway.AttemptStatus, forward string) error {
+	list := u.tries()
+	for _, i := range items {
+		list.row(i.Attempt, i.Message, i.Number, i.Address, i.Version, o.Form, o.Discreet, o.ID, int(o.Channel), int(o.Program), o.Wording, o.Provider, int(status))
+	}
+	twice := "DO NOTHING"
+	if forward != "" {
+		twice = "DO UPDATE SET status = excluded.status WHERE " + forward
+	}
+	return u.writeTries(list, o.At, twice)
+}
+
+// writeToldOf gives the first tries of these messages rows, where they have none.
+func (u *unit) writeToldOf(messages map[int64]struct{}) error {
+	open, err := u.tellingSlices(u.ctx, u.tx, "m.id IN "+u.ids(1), rows(messages))
+	if err != nil {
+		return err
+	}
+	for k := range open {
+		if err := u.writeTold(&open[k], open[k].Items, gateway.AttemptClaimed, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// toldDecisions are the first decisions of messages of campaigns: their facts stand with
+// the message, what was asked with the slice that claimed it first, and the way with the
+// try. The condition is on messages m. The id is the message's.
+func (d *DB) toldDecisions(ctx context.Context, where string, args ...any) ([]gateway.DecisionRecord, error) {
+	list, err := d.read.QueryContext(ctx, `SELECT m.id, COALESCE(m.patient, 0), m.facts, p.data_key, COALESCE(a.slice, m.slice), COALESCE(a.channel, 0), COALESCE(a.address, 0), COALESCE(a.form, ''),
+		COALESCE(a.discreet, FALSE) FROM messages m LEFT JOIN attempts a ON a.message = m.id AND a.number = 1 LEFT JOIN patients p ON p.id = m.patient WHERE m.slice IS NOT NULL AND `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	var got []gateway.DecisionRecord
+	var of []int64 // the slices
+	if err := scan(list, func(s scanner) error {
+		r := gateway.DecisionRecord{Outcome: policy.Send.String()}
+		var slice int64
+		var facts, wrapped []byte
+		if err := s.Scan(&r.ID, &r.Patient, &facts, &wrapped, &slice, &r.Pair.Channel, &r.Pair.Address, &r.Form, &r.Discreet); err != nil {
+			return err
+		}
+		r.Message = r.ID
+		key, err := d.keys.dataKey(wrapped)
+		if err != nil {
+			return err
+		}
+		if key != nil && facts != nil {
+			if r.Body, err = key.Open(nil, nil, facts, nil); err != nil {
+				return errSeal
+			}
+		}
+		got, of = append(got, r), append(of, slice)
+		return nil
+	}); err != nil || len(got) == 0 {
+		return nil, err
+	}
+	open, err := d.slices(ctx, d.read, "WHERE s.id IN "+d.ids(1), rows(setOf(of)))
+	by := map[int64]*campaign.Open{}
+	for k := range open {
+		by[open[k].ID] = &open[k]
+	}
+	for k := range got {
+		if o := by[of[k]]; o != nil {
+			tells(o, &got[k])
+		}
+	}
+	return got, err
+}
+
+// tells adds what a slice knows of a decision.
+func tells(o *campaign.Open, r *gateway.DecisionRecord) {
+	r.At, r.Asked = o.At, o.Asked
+	if r.Pair.Channel != 0 {
+		return // its try has a row
+	}
+	r.Form, r.Discreet = o.Form, o.Discreet
+	for _, i := range o.Items {
+		if i.Message == r.Message {
+			r.Pair = preferences.Pair{Channel: o.Channel, Address: i.Address}
+		}
+	}
+}

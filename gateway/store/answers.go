@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 
 	"harmonize.care/heed/gateway"
 )
@@ -69,21 +71,44 @@ func (d *DB) anyErased(ctx context.Context, tx *sql.Tx, patients []int64) (erase
 	return erased, err
 }
 
-// tellsOf notes whom the answer of this change's call tells of: whoever it concerns.
-func (u *unit) tellsOf() error {
-	k := u.c.Key
-	if k == nil {
-		return nil
+// tellsOf notes whom the answers of these changes' calls tell of: whoever each concerns.
+func (r *ride) tellsOf() error {
+	var list []any
+	for _, u := range r.units {
+		k := u.c.Key
+		if k == nil {
+			continue
+		}
+		about := setOf(k.About)
+		for id := range u.touched() {
+			about[id] = struct{}{}
+		}
+		for i := range u.c.Accepts {
+			about[u.c.Accepts[i].Patient] = struct{}{}
+		}
+		delete(about, 0)
+		for _, id := range slices.Sorted(maps.Keys(about)) {
+			list = append(list, []any{id, k.Caller, r.keys.answerKey(k.Key), micros(r.now())})
+		}
 	}
-	about := setOf(k.About)
-	for id := range u.patients {
-		about[id] = struct{}{}
+	return r.all(`INSERT INTO answers_about (patient, caller, key, at) SELECT CAST(e.value ->> 0 AS BIGINT), e.value ->> 1, e.value ->> 2, CAST(e.value ->> 3 AS BIGINT)
+		FROM `+r.each(1)+" WHERE true ON CONFLICT DO NOTHING", list)
+}
+
+// touched are the patients of whom a change says something, or on whom a step of it was judged.
+func (u *unit) touched() map[int64]struct{} {
+	got := map[int64]struct{}{}
+	for id, p := range u.patients {
+		if p.by == u {
+			got[id] = struct{}{}
+		}
 	}
-	for i := range u.c.Accepts {
-		about[u.c.Accepts[i].Patient] = struct{}{}
+	for _, s := range u.c.Steps {
+		if u.patients[s.Patient] != nil {
+			got[s.Patient] = struct{}{}
+		}
 	}
-	delete(about, 0)
-	return u.linkAnswer(u.ctx, u.tx, k, about)
+	return got
 }
 
 type execer interface {

@@ -48,6 +48,8 @@ type DB struct {
 
 	wanted atomic.Pointer[wanted] // which outgoing events somebody asked for, as read lately
 	woken  func()
+
+	words, work lane // where changes wait to ride together
 }
 
 // Open opens the database and brings its schema up to date.
@@ -68,6 +70,10 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	d.words, d.work = lane{db: d, most: 1}, lane{db: d, most: 1}
+	if d.pg {
+		d.words.most, d.work.most = ridesPostgres, ridesPostgres
 	}
 	if o.SkipMigrations {
 		return d, nil

@@ -2,29 +2,37 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 
 	"harmonize.care/heed/gateway"
 )
 
-// insertDecision keeps a decision, its body under the patient's key. Nothing is kept
+// insertDecisions keeps decisions, each body under its patient's key. Nothing is kept
 // of a message whose step was refused, and of somebody erased only the outcome and
 // the code.
-func (u *unit) insertDecision(r *gateway.DecisionRecord) error {
-	if u.refused[r.Message] {
-		return nil
+func (r *ride) insertDecisions() error {
+	var list []any
+	for _, u := range r.units {
+		for i := range u.c.Decides {
+			d := &u.c.Decides[i]
+			if u.refused[d.Message] {
+				continue
+			}
+			var sealed any
+			key, err := r.sealer(d.Patient)
+			switch {
+			case errors.Is(err, gateway.ErrErased):
+			case err != nil:
+				return err
+			default:
+				sealed = hex.EncodeToString(key.Seal(nil, nil, d.Body, nil))
+			}
+			list = append(list, []any{d.ID, d.Message, micros(d.At), d.Outcome, d.Code, sealed})
+		}
 	}
-	var sealed []byte
-	key, err := u.sealer(r.Patient)
-	switch {
-	case errors.Is(err, gateway.ErrErased):
-	case err != nil:
-		return err
-	default:
-		sealed = key.Seal(nil, nil, r.Body, nil)
-	}
-	return u.run("INSERT INTO decisions (id, message, at, outcome, code, sealed) VALUES ($1, $2, $3, $4, $5, $6)",
-		r.ID, r.Message, micros(r.At), r.Outcome, r.Code, sealed)
+	return r.all(`INSERT INTO decisions (id, message, at, outcome, code, sealed) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS BIGINT),
+		e.value ->> 3, e.value ->> 4, `+r.unhex("e.value ->> 5")+` FROM `+r.each(1), list)
 }
 
 // Decisions lists kept decisions after an id, oldest first: of one message, or,

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -21,7 +20,7 @@ import (
 type ride struct {
 	*DB
 	ctx   context.Context
-	tx    *sql.Tx
+	tx    *transaction
 	units []*unit // one for each change that is still to be kept
 
 	numbers  map[string]*number // by key, locked
@@ -55,22 +54,22 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 // keepAll keeps changes that touch nothing in common in one transaction, all or none.
 // Unsure: the database was asked to commit, and did not say that it has.
 func (d *DB) keepAll(ctx context.Context, changes []*gateway.Change, also func(*unit) error) (kept []gateway.Kept, unsure bool, err error) {
-	tx, err := d.write.BeginTx(ctx, nil)
+	tx, err := d.begin(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	defer tx.end()
 	r := newRide(ctx, d, tx)
 	for _, c := range changes {
 		r.add(c)
 	}
 	units := slices.Clone(r.units)
 	if err := r.keep(also); err != nil {
-		return nil, false, err
+		return nil, false, cmp.Or(tx.fault, err)
 	}
 	if len(r.units) > 0 { // else there was nothing to keep, and what was looked at is let go
-		if err := tx.Commit(); err != nil {
-			return nil, true, err
+		if unsure, err := tx.commit(); err != nil {
+			return nil, unsure, err
 		}
 	}
 	d.tell(r.units)
@@ -95,7 +94,7 @@ func (d *DB) tell(units []*unit) {
 	}
 }
 
-func newRide(ctx context.Context, d *DB, tx *sql.Tx) *ride {
+func newRide(ctx context.Context, d *DB, tx *transaction) *ride {
 	return &ride{DB: d, ctx: ctx, tx: tx, numbers: map[string]*number{}, patients: map[int64]*patient{}, sealers: map[int64]sealer{}}
 }
 
@@ -108,9 +107,9 @@ func (r *ride) add(c *gateway.Change) *unit {
 	return u
 }
 
-// newUnit is a ride of one change.
+// newUnit is a ride of one change, in a transaction that somebody else ends.
 func newUnit(ctx context.Context, d *DB, tx *sql.Tx, c *gateway.Change) *unit {
-	return newRide(ctx, d, tx).add(c)
+	return newRide(ctx, d, &transaction{ctx: ctx, tx: tx}).add(c)
 }
 
 func (r *ride) keep(also func(*unit) error) error {
@@ -168,7 +167,7 @@ func (r *ride) hearOnce() error {
 		gone[u] = true
 		list = append(list, []any{k[0], k[1], micros(u.c.At), u.c.Seen.Lasting})
 	}
-	if err := r.scanAll("INSERT INTO seen (source, event, at, keep) SELECT e.value ->> 0, e.value ->> 1, CAST(e.value ->> 2 AS BIGINT), CAST(e.value ->> 3 AS BOOLEAN) FROM "+r.each(1)+
+	if err := r.readAll("INSERT INTO seen (source, event, at, keep) SELECT e.value ->> 0, e.value ->> 1, CAST(e.value ->> 2 AS BIGINT), CAST(e.value ->> 3 AS BOOLEAN) FROM "+r.each(1)+
 		" WHERE true ON CONFLICT DO NOTHING RETURNING source, event", list, func(s scanner) error {
 		var k [2]string
 		err := s.Scan(&k[0], &k[1])
@@ -202,7 +201,7 @@ func (r *ride) answerOnce() error {
 		gone[u] = true
 		list = append(list, []any{k[0], k[1], hex.EncodeToString(r.keys.answerHash(u.c.Key.BodyHash)), u.c.Key.Status, hex.EncodeToString(r.keys.general.Seal(nil, nil, u.c.Key.Answer, nil)), micros(u.c.At)})
 	}
-	if err := r.scanAll("INSERT INTO answers (caller, key, body_hash, status, sealed, at) SELECT e.value ->> 0, e.value ->> 1, "+r.unhex("e.value ->> 2")+", CAST(e.value ->> 3 AS INTEGER), "+
+	if err := r.readAll("INSERT INTO answers (caller, key, body_hash, status, sealed, at) SELECT e.value ->> 0, e.value ->> 1, "+r.unhex("e.value ->> 2")+", CAST(e.value ->> 3 AS INTEGER), "+
 		r.unhex("e.value ->> 4")+", CAST(e.value ->> 5 AS BIGINT) FROM "+r.each(1)+" WHERE true ON CONFLICT DO NOTHING RETURNING caller, key", list, func(s scanner) error {
 		var k [2]string
 		err := s.Scan(&k[0], &k[1])
@@ -293,22 +292,36 @@ func (r *ride) insertAudit() error {
 		e.value ->> 4, e.value ->> 5 FROM `+r.each(1), list)
 }
 
-func (r *ride) exec(query string, args ...any) (int64, error) {
-	done, err := r.tx.ExecContext(r.ctx, query, args...)
-	if err != nil {
-		return 0, fmt.Errorf("keeping a change: %w", err)
+// exec runs a statement at once, and says how many rows it was about.
+func (r *ride) exec(query string, args ...any) (n int64, err error) {
+	err = r.tx.later(statement{query: query, args: args, count: &n})
+	if err == nil {
+		err = r.tx.flush()
 	}
-	return done.RowsAffected()
+	return n, err
 }
 
+// run runs a statement whose outcome nobody asks for, but that it was kept.
 func (r *ride) run(query string, args ...any) error {
-	_, err := r.exec(query, args...)
-	return err
+	return r.tx.later(statement{query: query, args: args})
+}
+
+// look asks for rows that are wanted by the time that everything asked so far is there.
+func (r *ride) look(query string, row func(scanner) error, args ...any) error {
+	return r.tx.later(statement{query: query, args: args, row: row})
+}
+
+// read asks for rows that are wanted now.
+func (r *ride) read(query string, row func(scanner) error, args ...any) error {
+	if err := r.look(query, row, args...); err != nil {
+		return err
+	}
+	return r.tx.flush()
 }
 
 // all runs a statement once for a whole list, which is its first parameter; for an empty
 // one not at all.
-func (r *ride) all(query string, list []any, args ...any) error {
+func (r *ride) all(query string, list []any) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -316,20 +329,16 @@ func (r *ride) all(query string, list []any, args ...any) error {
 	if err != nil {
 		return err
 	}
-	return r.run(query, append([]any{string(param)}, args...)...)
+	return r.run(query, string(param))
 }
 
-// scanAll is all for a statement that gives rows.
-func (r *ride) scanAll(query string, list []any, row func(scanner) error) error {
+// readAll is all for a statement that gives rows, which are wanted now.
+func (r *ride) readAll(query string, list []any, row func(scanner) error) error {
 	param, err := json.Marshal(list)
 	if err != nil {
 		return err
 	}
-	found, err := r.tx.QueryContext(r.ctx, query, string(param))
-	if err != nil {
-		return fmt.Errorf("keeping a change: %w", err)
-	}
-	return scan(found, row)
+	return r.read(query, row, string(param))
 }
 
 func null(id int64) any {

@@ -38,11 +38,7 @@ func (r *ride) readWanted() error {
 		return nil
 	}
 	r.wanted = &wanted{at: now, types: map[gateway.EventType]bool{}}
-	list, err := r.tx.QueryContext(r.ctx, "SELECT types FROM endpoints WHERE disabled_at = 0")
-	if err != nil {
-		return err
-	}
-	if err := scan(list, func(s scanner) error {
+	if err := r.read("SELECT types FROM endpoints WHERE disabled_at = 0", func(s scanner) error {
 		var types []gateway.EventType
 		err := scanJSON(s, &types)
 		r.wanted.every = r.wanted.every || len(types) == 0

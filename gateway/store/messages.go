@@ -44,11 +44,7 @@ func (r *ride) lockSealers(want map[int64]struct{}) error {
 	if len(want) == 0 {
 		return nil
 	}
-	list, err := r.tx.QueryContext(r.ctx, "SELECT id, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("KEY SHARE"), rows(want))
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.read("SELECT id, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("KEY SHARE"), func(s scanner) error {
 		var id int64
 		var wrapped []byte
 		if err := s.Scan(&id, &wrapped); err != nil {
@@ -57,7 +53,7 @@ func (r *ride) lockSealers(want map[int64]struct{}) error {
 		key, err := r.keys.dataKey(wrapped)
 		r.sealers[id] = sealer{key}
 		return err
-	})
+	}, rows(want))
 }
 
 // sealer gives the key under which a patient's things are sealed; the general one
@@ -213,19 +209,14 @@ func (r *ride) lockUsage() error {
 	if err := r.run("INSERT INTO usage (patient, program) "+both+" WHERE true ON CONFLICT DO NOTHING", string(param)); err != nil {
 		return err
 	}
-	list, err := r.tx.QueryContext(r.ctx,
-		"SELECT patient, program, recent FROM usage WHERE (patient, program) IN ("+both+") ORDER BY patient, program"+r.lock("NO KEY UPDATE"), string(param))
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.look("SELECT patient, program, recent FROM usage WHERE (patient, program) IN ("+both+") ORDER BY patient, program"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var k place
 		var recent string
 		if err := s.Scan(&k.Patient, &k.Program, &recent); err != nil {
 			return err
 		}
 		return json.Unmarshal([]byte(recent), &want[k].recent)
-	})
+	}, string(param))
 }
 
 // takePlace lets the policy's own function decide on the locked usage.
@@ -304,9 +295,13 @@ func (r *ride) lockMessages() (map[int64]waiting, error) {
 		}
 	}
 	free := map[int64]waiting{}
+	if len(turn) == 0 && len(claims) == 0 {
+		return free, nil
+	}
 	return free, inOrder(
 		func() error { return r.lockThese(turn, "NO KEY UPDATE", free) },
 		func() error { return r.lockThese(claims, "NO KEY UPDATE SKIP LOCKED", free) },
+		r.tx.flush,
 	)
 }
 
@@ -314,12 +309,8 @@ func (r *ride) lockThese(want map[int64]struct{}, lock string, free map[int64]wa
 	if len(want) == 0 {
 		return nil
 	}
-	list, err := r.tx.QueryContext(r.ctx, `SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
-		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE id IN `+r.ids(1)+" ORDER BY id"+r.lock(lock), rows(want))
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.look(`SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
+		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE id IN `+r.ids(1)+" ORDER BY id"+r.lock(lock), func(s scanner) error {
 		var id int64
 		var w waiting
 		var failed string
@@ -332,7 +323,7 @@ func (r *ride) lockThese(want map[int64]struct{}, lock string, free map[int64]wa
 		err := json.Unmarshal([]byte(failed), &w.failed)
 		free[id] = w
 		return err
-	})
+	}, rows(want))
 }
 
 // moveRow is what a step makes of a message.
@@ -393,16 +384,14 @@ func (r *ride) claimedTexts() error {
 	if len(want) == 0 {
 		return nil
 	}
-	texts := map[int64]string{}
-	if err := r.addressTexts(r.ctx, r.tx, rows(want), texts); err != nil {
-		return err
-	}
-	for _, u := range r.units {
-		for address := range u.kept.Texts {
-			u.kept.Texts[address] = texts[address]
+	// By the end of the transaction is soon enough.
+	return r.look(addressTexts+r.ids(1), r.addressText(func(id int64, text string) {
+		for _, u := range r.units {
+			if _, asked := u.kept.Texts[id]; asked {
+				u.kept.Texts[id] = text
+			}
 		}
-	}
-	return nil
+	}), rows(want))
 }
 
 // edits moves attempts forward, never back. Several are locked first, in order.
@@ -452,11 +441,8 @@ func (r *ride) edit(list map[int64]*gateway.Edit) error {
 
 // lockAttempts locks attempts, and gives the places back of those that are unsent now.
 func (r *ride) lockAttempts(list map[int64]*gateway.Edit, unsent int) error {
-	found, err := r.tx.QueryContext(r.ctx, "SELECT id, status FROM attempts WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), rows(setOf(slices.Collect(maps.Keys(list)))))
-	if err != nil {
-		return err
-	}
-	if err := scan(found, func(s scanner) error {
+	places := unsent > 0
+	err := r.look("SELECT id, status FROM attempts WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var id int64
 		var was gateway.AttemptStatus
 		err := s.Scan(&id, &was)
@@ -467,7 +453,11 @@ func (r *ride) lockAttempts(list map[int64]*gateway.Edit, unsent int) error {
 			}
 		}
 		return err
-	}); err != nil {
+	}, rows(setOf(slices.Collect(maps.Keys(list)))))
+	if err != nil || !places {
+		return err
+	}
+	if err := r.tx.flush(); err != nil {
 		return err
 	}
 	if unsent > 0 {

@@ -55,16 +55,12 @@ func (r *ride) lockNumbers() error {
 		}
 	}
 	if len(patients) > 0 {
-		list, err := r.tx.QueryContext(r.ctx, "SELECT key FROM addresses WHERE patient IN "+r.ids(1), rows(patients))
-		if err != nil {
-			return err
-		}
-		if err := scan(list, func(s scanner) error {
+		if err := r.read("SELECT key FROM addresses WHERE patient IN "+r.ids(1), func(s scanner) error {
 			var key string
 			err := s.Scan(&key)
 			want[key] = struct{}{}
 			return err
-		}); err != nil {
+		}, rows(patients)); err != nil {
 			return err
 		}
 	}
@@ -74,11 +70,7 @@ func (r *ride) lockNumbers() error {
 	if err := r.run("INSERT INTO numbers (key) SELECT e.value ->> 0 FROM "+r.each(1)+" WHERE true ON CONFLICT DO NOTHING", rows(want)); err != nil {
 		return err
 	}
-	list, err := r.tx.QueryContext(r.ctx, "SELECT key, stops, said, opted_out FROM numbers WHERE key IN "+r.texts(1)+" ORDER BY key"+r.lock("NO KEY UPDATE"), rows(want))
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.look("SELECT key, stops, said, opted_out FROM numbers WHERE key IN "+r.texts(1)+" ORDER BY key"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var key, said string
 		n := &number{said: map[channels.Program]int64{}}
 		if err := s.Scan(&key, &n.stops, &said, &n.optedOut); err != nil {
@@ -86,7 +78,7 @@ func (r *ride) lockNumbers() error {
 		}
 		r.numbers[key] = n
 		return json.Unmarshal([]byte(said), &n.said)
-	})
+	}, rows(want))
 }
 
 // lockPatients locks every patient that the changes name or that has a number they
@@ -100,8 +92,9 @@ func (r *ride) lockPatients() error {
 		by[id] = u
 		return nil
 	}
-	changed := map[string]*unit{}
+	changed, said := map[string]*unit{}, false
 	for _, u := range r.units {
+		said = said || len(u.c.Numbers) > 0
 		for _, f := range u.c.Patients {
 			if err := claim(f.Patient, u); err != nil {
 				return err
@@ -125,8 +118,10 @@ func (r *ride) lockPatients() error {
 		}
 	}
 	switch {
-	case len(by) == 0:
+	case len(by) == 0 && !said:
 		return nil
+	case len(by) == 0:
+		return r.tx.flush() // what is known of the numbers is wanted now
 	case !facts:
 		return r.lockVersions(by)
 	}
@@ -138,47 +133,35 @@ func (r *ride) holdersOf(numbers map[string]*unit, claim func(int64, *unit) erro
 	if len(numbers) == 0 {
 		return nil
 	}
-	list, err := r.tx.QueryContext(r.ctx, "SELECT key, patient FROM addresses WHERE key IN "+r.texts(1), rows(setOf(slices.Collect(maps.Keys(numbers)))))
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.read("SELECT key, patient FROM addresses WHERE key IN "+r.texts(1), func(s scanner) error {
 		var key string
 		var id int64
 		if err := s.Scan(&key, &id); err != nil {
 			return err
 		}
 		return claim(id, numbers[key])
-	})
+	}, rows(setOf(slices.Collect(maps.Keys(numbers)))))
 }
 
 // lockVersions is the fence: it keeps the patients' versions as they are until the
 // claim is committed.
 func (r *ride) lockVersions(by map[int64]*unit) error {
 	param := rows(setOf(slices.Collect(maps.Keys(by))))
-	list, err := r.tx.QueryContext(r.ctx, "SELECT id, version, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("SHARE"), param)
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.read("SELECT id, version, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("SHARE"), func(s scanner) error {
 		p := &patient{snapshot: &preferences.Snapshot{}}
 		if err := s.Scan(&p.snapshot.Patient, &p.snapshot.Version, &p.wrapped); err != nil {
 			return err
 		}
 		r.patients[p.snapshot.Patient] = p
+		var err error
 		p.key, err = r.DB.keys.dataKey(p.wrapped) // seals the decision that goes with the claim
 		return err
-	})
+	}, param)
 }
 
 func (r *ride) readPatients(by map[int64]*unit) error {
 	param := rows(setOf(slices.Collect(maps.Keys(by))))
-	list, err := r.tx.QueryContext(r.ctx,
-		"SELECT id, version, snapshot, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), param)
-	if err != nil {
-		return err
-	}
-	if err := scan(list, func(s scanner) error {
+	if err := r.look("SELECT id, version, snapshot, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		p := &patient{snapshot: &preferences.Snapshot{}, keys: map[int64]string{}}
 		var id, version int64
 		var body []byte
@@ -190,16 +173,13 @@ func (r *ride) readPatients(by map[int64]*unit) error {
 		}
 		p.snapshot.Version = version
 		r.patients[id], p.by = p, by[id]
+		var err error
 		p.key, err = r.DB.keys.dataKey(p.wrapped)
 		return err
-	}); err != nil {
+	}, param); err != nil {
 		return err
 	}
-	list, err = r.tx.QueryContext(r.ctx, "SELECT patient, id, key FROM addresses WHERE patient IN "+r.ids(1), param)
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.read("SELECT patient, id, key FROM addresses WHERE patient IN "+r.ids(1), func(s scanner) error {
 		var owner, id int64
 		var key string
 		err := s.Scan(&owner, &id, &key)
@@ -207,7 +187,7 @@ func (r *ride) readPatients(by map[int64]*unit) error {
 			p.keys[id] = key
 		}
 		return err
-	})
+	}, param)
 }
 
 // foldNumbers applies what was said of numbers and mailboxes, in the order in which

@@ -203,12 +203,19 @@ func (d *DB) AddressTexts(ctx context.Context, ids []int64) (map[int64]string, e
 	return got, d.addressTexts(ctx, d.read, rows(setOf(ids)), got)
 }
 
+const addressTexts = "SELECT a.id, a.sealed, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient WHERE a.id IN "
+
 func (d *DB) addressTexts(ctx context.Context, q querier, ids string, got map[int64]string) error {
-	list, err := q.QueryContext(ctx, "SELECT a.id, a.sealed, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient WHERE a.id IN "+d.ids(1), ids)
+	list, err := q.QueryContext(ctx, addressTexts+d.ids(1), ids)
 	if err != nil {
 		return err
 	}
-	return scan(list, func(s scanner) error {
+	return scan(list, d.addressText(func(id int64, text string) { got[id] = text }))
+}
+
+// addressText opens a row of addressTexts.
+func (d *DB) addressText(got func(id int64, text string)) func(scanner) error {
+	return func(s scanner) error {
 		var id int64
 		var sealed, wrapped []byte
 		if err := s.Scan(&id, &sealed, &wrapped); err != nil {
@@ -220,9 +227,9 @@ func (d *DB) addressTexts(ctx context.Context, q querier, ids string, got map[in
 		}
 		var text string
 		err = open(key, sealed, &text)
-		got[id] = text
+		got(id, text)
 		return err
-	})
+	}
 }
 
 // Ledger gives a patient's events after one, oldest first. Of erased ones only

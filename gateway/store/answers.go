@@ -73,7 +73,7 @@ func (d *DB) anyErased(ctx context.Context, tx *sql.Tx, patients []int64) (erase
 
 // tellsOf notes whom the answers of these changes' calls tell of: whoever each concerns.
 func (r *ride) tellsOf() error {
-	var list []any
+	var list [][]any
 	for _, u := range r.units {
 		k := u.c.Key
 		if k == nil {
@@ -91,8 +91,7 @@ func (r *ride) tellsOf() error {
 			list = append(list, []any{id, k.Caller, r.keys.answerKey(k.Key), micros(r.now())})
 		}
 	}
-	return r.all(`INSERT INTO answers_about (patient, caller, key, at) SELECT CAST(e.value ->> 0 AS BIGINT), e.value ->> 1, e.value ->> 2, CAST(e.value ->> 3 AS BIGINT)
-		FROM `+r.each(1)+" WHERE true ON CONFLICT DO NOTHING", list)
+	return r.insert(into{"answers_about", typed("patient BIGINT, caller TEXT, key TEXT, at BIGINT"), " ON CONFLICT DO NOTHING"}, list)
 }
 
 // touched are the patients of whom a change says something, or on whom a step of it was judged.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -161,14 +160,14 @@ func (r *ride) hearOnce() error {
 		return nil
 	}
 	gone := map[*unit]bool{}
-	var list []any
+	var list [][]any
 	for _, k := range slices.SortedFunc(maps.Keys(by), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 		u := by[k]
 		gone[u] = true
 		list = append(list, []any{k[0], k[1], micros(u.c.At), u.c.Seen.Lasting})
 	}
-	if err := r.readAll("INSERT INTO seen (source, event, at, keep) SELECT e.value ->> 0, e.value ->> 1, CAST(e.value ->> 2 AS BIGINT), CAST(e.value ->> 3 AS BOOLEAN) FROM "+r.each(1)+
-		" WHERE true ON CONFLICT DO NOTHING RETURNING source, event", list, func(s scanner) error {
+	to := into{"seen", typed("source TEXT, event TEXT, at BIGINT, keep BOOLEAN"), " ON CONFLICT DO NOTHING RETURNING source, event"}
+	if err := r.inserted(to, list, func(s scanner) error {
 		var k [2]string
 		err := s.Scan(&k[0], &k[1])
 		delete(gone, by[k])
@@ -195,14 +194,14 @@ func (r *ride) answerOnce() error {
 		return nil
 	}
 	gone := map[*unit]bool{}
-	var list []any
+	var list [][]any
 	for _, k := range slices.SortedFunc(maps.Keys(by), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 		u := by[k]
 		gone[u] = true
-		list = append(list, []any{k[0], k[1], hex.EncodeToString(r.keys.answerHash(u.c.Key.BodyHash)), u.c.Key.Status, hex.EncodeToString(r.keys.general.Seal(nil, nil, u.c.Key.Answer, nil)), micros(u.c.At)})
+		list = append(list, []any{k[0], k[1], r.keys.answerHash(u.c.Key.BodyHash), u.c.Key.Status, r.keys.general.Seal(nil, nil, u.c.Key.Answer, nil), micros(u.c.At)})
 	}
-	if err := r.readAll("INSERT INTO answers (caller, key, body_hash, status, sealed, at) SELECT e.value ->> 0, e.value ->> 1, "+r.unhex("e.value ->> 2")+", CAST(e.value ->> 3 AS INTEGER), "+
-		r.unhex("e.value ->> 4")+", CAST(e.value ->> 5 AS BIGINT) FROM "+r.each(1)+" WHERE true ON CONFLICT DO NOTHING RETURNING caller, key", list, func(s scanner) error {
+	to := into{"answers", typed("caller TEXT, key TEXT, body_hash BYTEA, status INTEGER, sealed BYTEA, at BIGINT"), " ON CONFLICT DO NOTHING RETURNING caller, key"}
+	if err := r.inserted(to, list, func(s scanner) error {
 		var k [2]string
 		err := s.Scan(&k[0], &k[1])
 		delete(gone, by[k])
@@ -266,7 +265,7 @@ func (r *ride) rest() error {
 
 // insertHeard keeps what was heard of messages.
 func (r *ride) insertHeard() error {
-	var list []any
+	var list [][]any
 	for _, u := range r.units {
 		for _, h := range u.c.Heard {
 			list = append(list, []any{r.newID(), h.Message, micros(h.Event.At), h.Event.Kind, h.Event.Code})
@@ -275,12 +274,11 @@ func (r *ride) insertHeard() error {
 			}
 		}
 	}
-	return r.all(`INSERT INTO message_events (id, message, at, kind, code) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS BIGINT),
-		e.value ->> 3, e.value ->> 4 FROM `+r.each(1), list)
+	return r.insert(into{"message_events", typed("id BIGINT, message BIGINT, at BIGINT, kind TEXT, code TEXT"), ""}, list)
 }
 
 func (r *ride) insertAudit() error {
-	var list []any
+	var list [][]any
 	for _, u := range r.units {
 		for _, a := range u.c.Audit {
 			if !u.refused[a.Step] {
@@ -288,8 +286,7 @@ func (r *ride) insertAudit() error {
 			}
 		}
 	}
-	return r.all(`INSERT INTO audit (id, at, actor, verb, object, detail) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), e.value ->> 2, e.value ->> 3,
-		e.value ->> 4, e.value ->> 5 FROM `+r.each(1), list)
+	return r.insert(into{"audit", typed("id BIGINT, at BIGINT, actor TEXT, verb TEXT, object TEXT, detail TEXT"), ""}, list)
 }
 
 // exec runs a statement at once, and says how many rows it was about.
@@ -330,15 +327,6 @@ func (r *ride) all(query string, list []any) error {
 		return err
 	}
 	return r.run(query, string(param))
-}
-
-// readAll is all for a statement that gives rows, which are wanted now.
-func (r *ride) readAll(query string, list []any, row func(scanner) error) error {
-	param, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	return r.read(query, row, string(param))
 }
 
 func null(id int64) any {

@@ -3,13 +3,17 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -170,6 +174,44 @@ func (d *DB) each(n int) string {
 // ids is a sub-select of the numbers in a JSON parameter.
 func (d *DB) ids(n int) string {
 	return "(SELECT CAST(e.value ->> 0 AS BIGINT) FROM " + d.each(n) + ")"
+}
+
+// among is a condition that holds for the keys in list. An array is planned faster than a
+// sub-select, and never looks at a whole table.
+func (d *DB) among(column string, n int) string {
+	if d.pg {
+		return fmt.Sprintf("%s = ANY(CAST($%d AS BIGINT[]))", column, n)
+	}
+	return column + " IN " + d.ids(n)
+}
+
+// amongTexts is among for texts that have no characters which an array would quote.
+func (d *DB) amongTexts(column string, n int) string {
+	if d.pg {
+		return fmt.Sprintf("%s = ANY(CAST($%d AS TEXT[]))", column, n)
+	}
+	return column + " IN " + d.texts(n)
+}
+
+// list is the parameter of among and amongTexts, in order.
+func list[T cmp.Ordered, V any](d *DB, set map[T]V) string {
+	keys := slices.Sorted(maps.Keys(set))
+	if !d.pg {
+		all := make([][1]T, len(keys))
+		for i, k := range keys {
+			all[i][0] = k
+		}
+		b, _ := json.Marshal(all) // numbers and texts always marshal
+		return string(b)
+	}
+	b := []byte{'{'}
+	for i, k := range keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Append(b, k)
+	}
+	return string(append(b, '}'))
 }
 
 // texts is a sub-select of the texts in a JSON parameter.

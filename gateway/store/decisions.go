@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 
 	"harmonize.care/heed/gateway"
@@ -12,27 +11,26 @@ import (
 // of a message whose step was refused, and of somebody erased only the outcome and
 // the code.
 func (r *ride) insertDecisions() error {
-	var list []any
+	var list [][]any
 	for _, u := range r.units {
 		for i := range u.c.Decides {
 			d := &u.c.Decides[i]
 			if u.refused[d.Message] {
 				continue
 			}
-			var sealed any
+			var sealed []byte
 			key, err := r.sealer(d.Patient)
 			switch {
 			case errors.Is(err, gateway.ErrErased):
 			case err != nil:
 				return err
 			default:
-				sealed = hex.EncodeToString(key.Seal(nil, nil, d.Body, nil))
+				sealed = key.Seal(nil, nil, d.Body, nil)
 			}
 			list = append(list, []any{d.ID, d.Message, micros(d.At), d.Outcome, d.Code, sealed})
 		}
 	}
-	return r.all(`INSERT INTO decisions (id, message, at, outcome, code, sealed) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS BIGINT),
-		e.value ->> 3, e.value ->> 4, `+r.unhex("e.value ->> 5")+` FROM `+r.each(1), list)
+	return r.insert(into{"decisions", typed("id BIGINT, message BIGINT, at BIGINT, outcome TEXT, code TEXT, sealed BYTEA"), ""}, list)
 }
 
 // Decisions lists kept decisions after an id, oldest first: of one message, or,

@@ -156,7 +156,7 @@ func (u *unit) replyUnderstood(h gateway.MessageHeard) error {
 // writeHappened keeps what happened, all in one statement. A preference event
 // carries the version that the change came to.
 func (r *ride) writeHappened() error {
-	var list []any
+	var list [][]any
 	for _, u := range r.units {
 		for i := range u.happened {
 			h := &u.happened[i]
@@ -167,11 +167,10 @@ func (r *ride) writeHappened() error {
 			if err != nil {
 				return err
 			}
-			list = append(list, []any{h.ID, micros(h.At), h.Type, null(h.Patient), null(h.Endpoint), string(data)})
+			list = append(list, []any{h.ID, micros(h.At), string(h.Type), null(h.Patient), null(h.Endpoint), string(data)})
 		}
 	}
-	return r.all(`INSERT INTO happenings (id, at, type, patient, endpoint, data) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT),
-		e.value ->> 2, CAST(e.value ->> 3 AS BIGINT), CAST(e.value ->> 4 AS BIGINT), e.value ->> 5 FROM `+r.each(1), list)
+	return r.insert(into{"happenings", typed("id BIGINT, at BIGINT, type TEXT, patient BIGINT, endpoint BIGINT, data TEXT"), ""}, list)
 }
 
 // Event reads one outgoing event. gateway.ErrNotFound also when it is past its retention.

@@ -18,8 +18,11 @@ const (
 	// maxRiders is how many changes one transaction keeps, maxLoad how many rows of theirs.
 	maxRiders = 64
 	maxLoad   = 512
-	// ridesPostgres is how many transactions of a lane run side by side; SQLite has one writer.
-	ridesPostgres = 2
+	// ridesPostgres is how many transactions of a lane may run side by side; SQLite has one
+	// writer. Full rides are cheaper than many, so that one runs, and another one beside it
+	// only where it is held up: by a lock that somebody else has, on another machine perhaps.
+	ridesPostgres = 4
+	heldUp        = 10 * time.Millisecond
 	// rideTime bounds a ride of several: it has no caller whose patience would. Each goes by
 	// itself then, for as long as its own caller waits.
 	rideTime = 10 * time.Second
@@ -30,7 +33,7 @@ const (
 // change what is known and to hold a claim to it.
 type lane struct {
 	db   *DB
-	most int // transactions side by side
+	most int // transactions side by side, where those that run are held up
 
 	mu      sync.Mutex
 	waiting []*passenger
@@ -139,15 +142,22 @@ func (l *lane) ride(ctx context.Context, c *gateway.Change) outcome {
 	w := &passenger{ctx: ctx, change: c, touches: things(c), done: make(chan outcome, 1)}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, w)
-	if l.running < l.most {
+	if l.running == 0 {
 		l.running++
 		go l.run()
 	}
 	l.mu.Unlock()
-	select {
-	case came := <-w.done:
-		return came
-	case <-ctx.Done():
+	late := time.NewTimer(heldUp)
+	defer late.Stop()
+	for waits := true; waits; {
+		select {
+		case came := <-w.done:
+			return came
+		case <-late.C:
+			l.another(w)
+		case <-ctx.Done():
+			waits = false
+		}
 	}
 	l.mu.Lock()
 	if !w.aboard {
@@ -158,6 +168,16 @@ func (l *lane) ride(ctx context.Context, c *gateway.Change) outcome {
 	}
 	l.mu.Unlock()
 	return <-w.done
+}
+
+// another begins a ride beside those that run, for a change that has waited too long.
+func (l *lane) another(w *passenger) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !w.aboard && l.running < l.most {
+		l.running++
+		go l.run()
+	}
 }
 
 // run keeps what waits, until nothing does.

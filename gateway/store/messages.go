@@ -2,9 +2,7 @@ package store
 
 import (
 	"crypto/cipher"
-	"encoding/hex"
 	"encoding/json"
-	"maps"
 	"slices"
 	"time"
 
@@ -44,7 +42,7 @@ func (r *ride) lockSealers(want map[int64]struct{}) error {
 	if len(want) == 0 {
 		return nil
 	}
-	return r.read("SELECT id, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("KEY SHARE"), func(s scanner) error {
+	return r.read("SELECT id, data_key FROM patients WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("KEY SHARE"), func(s scanner) error {
 		var id int64
 		var wrapped []byte
 		if err := s.Scan(&id, &wrapped); err != nil {
@@ -53,7 +51,7 @@ func (r *ride) lockSealers(want map[int64]struct{}) error {
 		key, err := r.keys.dataKey(wrapped)
 		r.sealers[id] = sealer{key}
 		return err
-	}, rows(want))
+	}, list(r.DB, want))
 }
 
 // sealer gives the key under which a patient's things are sealed; the general one
@@ -82,7 +80,7 @@ func (r *ride) sealer(id int64) (cipher.AEAD, error) {
 
 // accept inserts new messages.
 func (r *ride) accept() error {
-	var list []any
+	var list [][]any
 	for _, u := range r.units {
 		for i := range u.c.Accepts {
 			m := &u.c.Accepts[i]
@@ -96,14 +94,12 @@ func (r *ride) accept() error {
 			}
 			list = append(list, []any{
 				m.ID, null(m.Patient), int(m.Queue), m.Category, m.Template, m.Essential, int(m.Status), micros(m.Due), micros(m.Expires), nullText(m.Reference),
-				micros(m.Created), hex.EncodeToString(sealed),
+				micros(m.Created), sealed,
 			})
 		}
 	}
-	return r.all(`INSERT INTO messages (id, patient, queue, category, template, essential, status, due_at, expires_at, reference, created_at, sealed)
-		SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS SMALLINT), e.value ->> 3, e.value ->> 4, CAST(e.value ->> 5 AS BOOLEAN),
-		CAST(e.value ->> 6 AS SMALLINT), CAST(e.value ->> 7 AS BIGINT), CAST(e.value ->> 8 AS BIGINT), e.value ->> 9, CAST(e.value ->> 10 AS BIGINT), `+r.unhex("e.value ->> 11")+
-		" FROM "+r.each(1), list)
+	return r.insert(into{"messages", typed("id BIGINT, patient BIGINT, queue SMALLINT, category TEXT, template TEXT, essential BOOLEAN, status SMALLINT, due_at BIGINT, " +
+		"expires_at BIGINT, reference TEXT, created_at BIGINT, sealed BYTEA"), ""}, list)
 }
 
 // fence refuses every step that was judged on a version its patient has moved on
@@ -128,7 +124,8 @@ func (r *ride) steps() error {
 	if err != nil {
 		return err
 	}
-	var moved, tries []any
+	var moved []any
+	var tries [][]any
 	for _, u := range r.units {
 		for i := range u.c.Steps {
 			s := &u.c.Steps[i]
@@ -310,7 +307,7 @@ func (r *ride) lockThese(want map[int64]struct{}, lock string, free map[int64]wa
 		return nil
 	}
 	return r.look(`SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
-		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE id IN `+r.ids(1)+" ORDER BY id"+r.lock(lock), func(s scanner) error {
+		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE `+r.among("id", 1)+" ORDER BY id"+r.lock(lock), func(s scanner) error {
 		var id int64
 		var w waiting
 		var failed string
@@ -323,7 +320,7 @@ func (r *ride) lockThese(want map[int64]struct{}, lock string, free map[int64]wa
 		err := json.Unmarshal([]byte(failed), &w.failed)
 		free[id] = w
 		return err
-	}, rows(want))
+	}, list(r.DB, want))
 }
 
 // moveRow is what a step makes of a message.
@@ -363,11 +360,9 @@ func tryRow(s *gateway.Step) []any {
 	}
 }
 
-func (r *ride) insertTries(list []any) error {
-	return r.all(`INSERT INTO attempts (id, message, number, channel, address, version, status, at, program, form, discreet, wording, provider)
-		SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS SMALLINT), CAST(e.value ->> 3 AS SMALLINT), CAST(e.value ->> 4 AS BIGINT),
-		CAST(e.value ->> 5 AS BIGINT), CAST(e.value ->> 6 AS SMALLINT), CAST(e.value ->> 7 AS BIGINT), CAST(e.value ->> 8 AS SMALLINT), e.value ->> 9,
-		CAST(e.value ->> 10 AS BOOLEAN), e.value ->> 11, e.value ->> 12 FROM `+r.each(1), list)
+func (r *ride) insertTries(list [][]any) error {
+	return r.insert(into{"attempts", typed("id BIGINT, message BIGINT, number SMALLINT, channel SMALLINT, address BIGINT, version BIGINT, status SMALLINT, at BIGINT, " +
+		"program SMALLINT, form TEXT, discreet BOOLEAN, wording TEXT, provider TEXT"), ""}, list)
 }
 
 // claimedTexts reads where the claimed messages go: here, and never from a cache.
@@ -385,13 +380,13 @@ func (r *ride) claimedTexts() error {
 		return nil
 	}
 	// By the end of the transaction is soon enough.
-	return r.look(addressTexts+r.ids(1), r.addressText(func(id int64, text string) {
+	return r.look(addressTexts+r.among("a.id", 1), r.addressText(func(id int64, text string) {
 		for _, u := range r.units {
 			if _, asked := u.kept.Texts[id]; asked {
 				u.kept.Texts[id] = text
 			}
 		}
-	}), rows(want))
+	}), list(r.DB, want))
 }
 
 // edits moves attempts forward, never back. Several are locked first, in order.
@@ -419,17 +414,17 @@ func (r *ride) edits() error {
 	return r.writeUsage()
 }
 
-func (r *ride) edit(list map[int64]*gateway.Edit) error {
+func (r *ride) edit(edits map[int64]*gateway.Edit) error {
 	unsent := 0
 	var moved []any
-	for _, e := range list {
+	for _, e := range edits {
 		if e.Unsent != nil {
 			unsent++
 		}
 		moved = append(moved, []any{e.Attempt, int(e.Status), e.ProviderID, e.Code})
 	}
-	if len(list) > 1 || unsent > 0 {
-		if err := r.lockAttempts(list, unsent); err != nil {
+	if len(edits) > 1 || unsent > 0 {
+		if err := r.lockAttempts(edits, unsent); err != nil {
 			return err
 		}
 	}
@@ -440,20 +435,20 @@ func (r *ride) edit(list map[int64]*gateway.Edit) error {
 }
 
 // lockAttempts locks attempts, and gives the places back of those that are unsent now.
-func (r *ride) lockAttempts(list map[int64]*gateway.Edit, unsent int) error {
+func (r *ride) lockAttempts(edits map[int64]*gateway.Edit, unsent int) error {
 	places := unsent > 0
-	err := r.look("SELECT id, status FROM attempts WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
+	err := r.look("SELECT id, status FROM attempts WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var id int64
 		var was gateway.AttemptStatus
 		err := s.Scan(&id, &was)
-		if e := list[id]; err == nil && e.Unsent != nil {
+		if e := edits[id]; err == nil && e.Unsent != nil {
 			unsent--
 			if was < gateway.AttemptTaken {
 				r.givePlace(e.Unsent)
 			}
 		}
 		return err
-	}, rows(setOf(slices.Collect(maps.Keys(list)))))
+	}, list(r.DB, edits))
 	if err != nil || !places {
 		return err
 	}

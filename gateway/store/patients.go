@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
 	"strconv"
 
 	"harmonize.care/heed/channels"
@@ -55,12 +53,12 @@ func (r *ride) lockNumbers() error {
 		}
 	}
 	if len(patients) > 0 {
-		if err := r.read("SELECT key FROM addresses WHERE patient IN "+r.ids(1), func(s scanner) error {
+		if err := r.read("SELECT key FROM addresses WHERE "+r.among("patient", 1), func(s scanner) error {
 			var key string
 			err := s.Scan(&key)
 			want[key] = struct{}{}
 			return err
-		}, rows(patients)); err != nil {
+		}, list(r.DB, patients)); err != nil {
 			return err
 		}
 	}
@@ -70,7 +68,7 @@ func (r *ride) lockNumbers() error {
 	if err := r.run("INSERT INTO numbers (key) SELECT e.value ->> 0 FROM "+r.each(1)+" WHERE true ON CONFLICT DO NOTHING", rows(want)); err != nil {
 		return err
 	}
-	return r.look("SELECT key, stops, said, opted_out FROM numbers WHERE key IN "+r.texts(1)+" ORDER BY key"+r.lock("NO KEY UPDATE"), func(s scanner) error {
+	return r.look("SELECT key, stops, said, opted_out FROM numbers WHERE "+r.amongTexts("key", 1)+" ORDER BY key"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var key, said string
 		n := &number{said: map[channels.Program]int64{}}
 		if err := s.Scan(&key, &n.stops, &said, &n.optedOut); err != nil {
@@ -78,7 +76,7 @@ func (r *ride) lockNumbers() error {
 		}
 		r.numbers[key] = n
 		return json.Unmarshal([]byte(said), &n.said)
-	}, rows(want))
+	}, list(r.DB, want))
 }
 
 // lockPatients locks every patient that the changes name or that has a number they
@@ -133,21 +131,21 @@ func (r *ride) holdersOf(numbers map[string]*unit, claim func(int64, *unit) erro
 	if len(numbers) == 0 {
 		return nil
 	}
-	return r.read("SELECT key, patient FROM addresses WHERE key IN "+r.texts(1), func(s scanner) error {
+	return r.read("SELECT key, patient FROM addresses WHERE "+r.amongTexts("key", 1), func(s scanner) error {
 		var key string
 		var id int64
 		if err := s.Scan(&key, &id); err != nil {
 			return err
 		}
 		return claim(id, numbers[key])
-	}, rows(setOf(slices.Collect(maps.Keys(numbers)))))
+	}, list(r.DB, numbers))
 }
 
 // lockVersions is the fence: it keeps the patients' versions as they are until the
 // claim is committed.
 func (r *ride) lockVersions(by map[int64]*unit) error {
-	param := rows(setOf(slices.Collect(maps.Keys(by))))
-	return r.read("SELECT id, version, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("SHARE"), func(s scanner) error {
+	param := list(r.DB, by)
+	return r.read("SELECT id, version, data_key FROM patients WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("SHARE"), func(s scanner) error {
 		p := &patient{snapshot: &preferences.Snapshot{}}
 		if err := s.Scan(&p.snapshot.Patient, &p.snapshot.Version, &p.wrapped); err != nil {
 			return err
@@ -160,8 +158,8 @@ func (r *ride) lockVersions(by map[int64]*unit) error {
 }
 
 func (r *ride) readPatients(by map[int64]*unit) error {
-	param := rows(setOf(slices.Collect(maps.Keys(by))))
-	if err := r.look("SELECT id, version, snapshot, data_key FROM patients WHERE id IN "+r.ids(1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
+	param := list(r.DB, by)
+	if err := r.look("SELECT id, version, snapshot, data_key FROM patients WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		p := &patient{snapshot: &preferences.Snapshot{}, keys: map[int64]string{}}
 		var id, version int64
 		var body []byte
@@ -179,7 +177,7 @@ func (r *ride) readPatients(by map[int64]*unit) error {
 	}, param); err != nil {
 		return err
 	}
-	return r.read("SELECT patient, id, key FROM addresses WHERE patient IN "+r.ids(1), func(s scanner) error {
+	return r.read("SELECT patient, id, key FROM addresses WHERE "+r.among("patient", 1), func(s scanner) error {
 		var owner, id int64
 		var key string
 		err := s.Scan(&owner, &id, &key)
@@ -379,7 +377,8 @@ func (u *unit) keepTexts(f *gateway.PatientFact, p *patient) error {
 // writePatients gives every patient that moved a new version: never one that was
 // used before, not even after a restore.
 func (r *ride) writePatients() error {
-	var moved, revoked []any
+	var moved []any
+	var revoked [][]any
 	for id, p := range r.patients {
 		if !p.moved && p.sealed == nil {
 			continue
@@ -411,8 +410,7 @@ func (r *ride) writePatients() error {
 		r.each(1)+") x WHERE patients.id = x.id", moved); err != nil {
 		return err
 	}
-	return r.all("INSERT INTO revocations (id, patient, version, at) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST(e.value ->> 2 AS BIGINT), CAST(e.value ->> 3 AS BIGINT) FROM "+
-		r.each(1), revoked)
+	return r.insert(into{"revocations", typed("id BIGINT, patient BIGINT, version BIGINT, at BIGINT"), ""}, revoked)
 }
 
 // line is an event that is still to be written into the ledger.

@@ -203,10 +203,10 @@ func (d *DB) AddressTexts(ctx context.Context, ids []int64) (map[int64]string, e
 	return got, d.addressTexts(ctx, d.read, rows(setOf(ids)), got)
 }
 
-const addressTexts = "SELECT a.id, a.sealed, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient WHERE a.id IN "
+const addressTexts = "SELECT a.id, a.sealed, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient WHERE "
 
 func (d *DB) addressTexts(ctx context.Context, q querier, ids string, got map[int64]string) error {
-	list, err := q.QueryContext(ctx, addressTexts+d.ids(1), ids)
+	list, err := q.QueryContext(ctx, addressTexts+"a.id IN "+d.ids(1), ids)
 	if err != nil {
 		return err
 	}

@@ -42,12 +42,12 @@ var everything = []string{
 // TestRidingTogetherIsLikeGoingAlone tells two databases the same changes: one keeps them in
 // one transaction, the other one by one.
 func TestRidingTogetherIsLikeGoingAlone(t *testing.T) {
-	for name, address := range map[string]func() string{
-		"SQLite":     func() string { return "sqlite:" + filepath.Join(t.TempDir(), "heed.db") },
-		"PostgreSQL": func() string { return newDatabase(t) },
+	for name, address := range map[string]func(*testing.T) string{
+		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "heed.db") },
+		"PostgreSQL": func(t *testing.T) string { return newDatabase(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, address(), address())
+			w := newWorld(t, address(t), address(t))
 			rapid.Check(t, func(r *rapid.T) { w.round(r) })
 		})
 	}
@@ -72,13 +72,14 @@ func newWorld(t *testing.T, one, other string) *world {
 	addEndpoint(t, w.together, w.ids)
 	addEndpoint(t, w.alone, w.ids)
 	for i := range 12 {
-		patient, address, phone := w.ids.New(), w.ids.New(), fmt.Sprintf("+1303557%04d", i*2/3) // some share one
-		w.patients, w.addresses, w.phones = append(w.patients, patient), append(w.addresses, address), append(w.phones, phone)
+		patient, address, phone := w.ids.New(), w.ids.New(), fmt.Sprintf("+1303557%04d", i*2/3) // some share one,
+		second, other := w.ids.New(), fmt.Sprintf("+1303558%04d", i/2)                          // and everybody has two
+		w.patients, w.addresses, w.phones = append(w.patients, patient), append(w.addresses, address), append(w.phones, phone, other)
 		c := gateway.Change{At: w.at, Actor: "ehr", Patients: []gateway.PatientFact{{
 			Patient: patient, Ref: fmt.Sprint("p", i), Record: &gateway.Record{GivenName: "Ana", BirthDate: "1980-04-02"},
-			Texts: []gateway.AddressText{{ID: address, Kind: channels.Phone, Value: phone}},
+			Texts: []gateway.AddressText{{ID: address, Kind: channels.Phone, Value: phone}, {ID: second, Kind: channels.Phone, Value: other}},
 			Events: []preferences.Event{{ID: w.ids.New(), Kind: preferences.ContactSet, At: w.at.UnixMicro(), Contact: &preferences.Contact{
-				BirthDate: preferences.Date{Year: 1980, Month: 4, Day: 2}, Addresses: []preferences.ContactAddress{{ID: address, Kind: channels.Phone, Rank: 1}},
+				BirthDate: preferences.Date{Year: 1980, Month: 4, Day: 2}, Addresses: []preferences.ContactAddress{{ID: address, Kind: channels.Phone, Rank: 1}, {ID: second, Kind: channels.Phone, Rank: 2}},
 			}}},
 		}}}
 		for _, db := range []*store.DB{w.together, w.alone} {
@@ -170,7 +171,7 @@ func difference(a, b [][]string) []string {
 // word is something said from a phone, for the first time or again.
 func (w *world) word(r *rapid.T) gateway.Change {
 	kind := rapid.SampledFrom([]preferences.EventKind{preferences.NumberStopped, preferences.NumberStopped, preferences.NumberStarted, preferences.TextReceived}).Draw(r, "word")
-	phone := rapid.SampledFrom(append(w.phones, "+13035580001", "+13035580002")).Draw(r, "phone")
+	phone := rapid.SampledFrom(append(slices.Clone(w.phones), "+13035590001", "+13035590002")).Draw(r, "phone")
 	w.words++
 	c := gateway.Change{
 		Seen: &gateway.Seen{Source: "twilio", Event: fmt.Sprint("SM", w.words-rapid.SampledFrom([]int{0, 0, 0, 1, 5}).Draw(r, "said before"))},
@@ -178,6 +179,11 @@ func (w *world) word(r *rapid.T) gateway.Change {
 			ID: w.ids.New(), Kind: kind, At: w.at.UnixMicro(), Said: w.at.Add(time.Duration(rapid.IntRange(-100, 100).Draw(r, "said")) * time.Second).UnixMicro(), Programs: channels.SetOf(channels.Care),
 		}}},
 		Audit: []gateway.Audit{{Verb: "word", Object: fmt.Sprint("word:", w.words)}},
+	}
+	if rapid.Bool().Draw(r, "twice") {
+		again := c.Numbers[0]
+		again.Event.ID, again.Event.Kind = w.ids.New(), preferences.TextReceived
+		c.Numbers = append(c.Numbers, again)
 	}
 	if kind == preferences.NumberStopped {
 		c.Numbers[0].Reply = &gateway.Message{ID: w.ids.New(), Queue: gateway.AnswerQueue, Template: "stop_confirmation", Due: w.at, Created: w.at, Body: gateway.Body{Answer: &gateway.Answer{To: phone}}}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// BenchmarkSingleMessages takes messages in over HTTP, one a call, from 16 callers, and
+// BenchmarkSingleMessages takes messages in over HTTP, one a call, from 64 callers, and
 // waits until the pretend carrier has them all: accepted durably, decided, claimed under
 // the fence, marked as begun, sent through the production adapter and recorded.
 // latency-ms is the median from the call's begin to the carrier, one message at a time.
@@ -34,7 +34,7 @@ func BenchmarkSingleMessages(b *testing.B) {
 			b.ResetTimer()
 			began := time.Now()
 			var callers sync.WaitGroup
-			for range 16 {
+			for range 64 {
 				callers.Go(func() {
 					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
 						h.post(b, fmt.Sprintf("p%d", int(i)%patients))

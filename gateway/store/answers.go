@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 
 	"harmonize.care/heed/gateway"
 )
@@ -56,7 +58,7 @@ func (d *DB) anyErased(ctx context.Context, tx *sql.Tx, patients []int64) (erase
 	if len(patients) == 0 {
 		return false, nil
 	}
-	list, err := tx.QueryContext(ctx, "SELECT data_key FROM patients WHERE id IN "+d.ids(1)+" ORDER BY id"+d.lock("KEY SHARE"), rows(setOf(patients)))
+	list, err := tx.QueryContext(ctx, "SELECT data_key FROM patients WHERE "+d.among("id", 1)+" ORDER BY id"+d.lock("KEY SHARE"), keysOf(d, setOf(patients)))
 	if err != nil {
 		return false, err
 	}
@@ -69,21 +71,43 @@ func (d *DB) anyErased(ctx context.Context, tx *sql.Tx, patients []int64) (erase
 	return erased, err
 }
 
-// tellsOf notes whom the answer of this change's call tells of: whoever it concerns.
-func (u *unit) tellsOf() error {
-	k := u.c.Key
-	if k == nil {
-		return nil
+// tellsOf notes whom the answers of these changes' calls tell of: whoever each concerns.
+func (r *ride) tellsOf() error {
+	var list [][]any
+	for _, u := range r.units {
+		k := u.c.Key
+		if k == nil {
+			continue
+		}
+		about := setOf(k.About)
+		for id := range u.touched() {
+			about[id] = struct{}{}
+		}
+		for i := range u.c.Accepts {
+			about[u.c.Accepts[i].Patient] = struct{}{}
+		}
+		delete(about, 0)
+		for _, id := range slices.Sorted(maps.Keys(about)) {
+			list = append(list, []any{id, k.Caller, r.keys.answerKey(k.Key), micros(r.now())})
+		}
 	}
-	about := setOf(k.About)
-	for id := range u.patients {
-		about[id] = struct{}{}
+	return r.insert(into{"answers_about", typed("patient BIGINT, caller TEXT, key TEXT, at BIGINT"), " ON CONFLICT DO NOTHING"}, list)
+}
+
+// touched are the patients of whom a change says something, or on whom a step of it was judged.
+func (u *unit) touched() map[int64]struct{} {
+	got := map[int64]struct{}{}
+	for id, p := range u.patients {
+		if p.by == u {
+			got[id] = struct{}{}
+		}
 	}
-	for i := range u.c.Accepts {
-		about[u.c.Accepts[i].Patient] = struct{}{}
+	for _, s := range u.c.Steps {
+		if u.patients[s.Patient] != nil {
+			got[s.Patient] = struct{}{}
+		}
 	}
-	delete(about, 0)
-	return u.linkAnswer(u.ctx, u.tx, k, about)
+	return got
 }
 
 type execer interface {

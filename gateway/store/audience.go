@@ -22,7 +22,7 @@ func (d *DB) PatientIDs(ctx context.Context, refs []string) (map[string]int64, e
 	for key := range asked {
 		set[key] = struct{}{}
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT ref, id FROM patients WHERE ref IN "+d.texts(1), rows(set))
+	list, err := d.read.QueryContext(ctx, "SELECT ref, id FROM patients WHERE "+d.amongTexts("ref", 1), keysOf(d, set))
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (u *unit) compareRecipients(id int64, want map[int64]int64, added *campaign
 	for pos := range want {
 		at[pos] = struct{}{}
 	}
-	list, err := u.tx.QueryContext(u.ctx, "SELECT pos, patient FROM recipients WHERE campaign = $1 AND pos IN "+u.ids(2), id, rows(at))
+	list, err := u.tx.QueryContext(u.ctx, "SELECT pos, patient FROM recipients WHERE campaign = $1 AND "+u.among("pos", 2), id, keysOf(u.DB, at))
 	if err != nil {
 		return err
 	}

@@ -16,11 +16,7 @@ import (
 
 // readAddresses reads addresses under the keys that came with the fence's locks.
 func (l *lot) readAddresses(want map[int64]struct{}) error {
-	list, err := l.tx.QueryContext(l.ctx, "SELECT id, patient, sealed FROM addresses WHERE id IN "+l.ids(1), rows(want))
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return l.read("SELECT id, patient, sealed FROM addresses WHERE "+l.among("id", 1), func(s scanner) error {
 		var id, patient int64
 		var sealed []byte
 		if err := s.Scan(&id, &patient, &sealed); err != nil {
@@ -37,7 +33,7 @@ func (l *lot) readAddresses(want map[int64]struct{}) error {
 		err = open(key, sealed, &text)
 		l.got.Address[id] = text
 		return err
-	})
+	}, keysOf(l.DB, want))
 }
 
 // claimedItems are those who are not refused, in the order of their messages: the order of locks.
@@ -71,13 +67,14 @@ func (l *lot) writeMessages() error {
 			l.mark(i.Pos, claimed, "", 0, i.Version, i.Message, i.Number)
 		}
 		if i.Decision != nil {
-			if err := l.insertDecision(i.Decision); err != nil {
-				return err
-			}
+			l.c.Decides = append(l.c.Decides, *i.Decision)
 		}
 		l.rideMoved(i.Message, i.Patient, gateway.Sending, "")
 	}
-	return l.writeTries(tries, l.c.At, "DO NOTHING")
+	if err := l.writeTries(tries, l.c.At, "DO NOTHING"); err != nil {
+		return err
+	}
+	return l.insertDecisions()
 }
 
 // insertMessages writes the messages of those who are claimed first, and lets those ride
@@ -141,11 +138,11 @@ func (d *DB) tries() *table {
 }
 
 // writeTries writes attempts; twice says what is done where one is written already.
-func (u *unit) writeTries(list *table, at time.Time, twice string) error {
+func (r *ride) writeTries(list *table, at time.Time, twice string) error {
 	if list.n == 0 {
 		return nil
 	}
-	return u.run(`INSERT INTO attempts (id, message, number, address, version, form, discreet, slice, channel, program, wording, provider, status, at)
+	return r.run(`INSERT INTO attempts (id, message, number, address, version, form, discreet, slice, channel, program, wording, provider, status, at)
 		SELECT e.id, e.message, e.number, e.address, e.version, e.form, e.discreet = 1, e.slice, e.channel, e.program, e.wording, e.provider, e.status, CAST($1 AS BIGINT)
 		FROM `+list.from(2)+" WHERE true ON CONFLICT (id) "+twice, list.args(micros(at))...)
 }

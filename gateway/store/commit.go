@@ -3,118 +3,214 @@ package store
 import (
 	"cmp"
 	"context"
-	"crypto/cipher"
-	"database/sql"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
 	"harmonize.care/heed/gateway"
 )
 
-// errKnown rolls a change back whose provider event was heard before.
-var errKnown = errors.New("heard before")
-
-// unit is one change in one transaction. Locks are taken in one order everywhere:
-// numbers (by key), patients (by id), usage, messages (by id); each by a statement
-// of its own, so that what follows sees what the lock waited for.
-type unit struct {
+// ride is changes that are kept in one transaction, as a rule one, phase by phase. Locks are
+// taken over all of them in one order everywhere: numbers (by key), patients (by id), usage,
+// messages (by id), attempts (by id); each by a statement of its own, so that what follows
+// sees what the lock waited for. What each phase writes is one statement, however many
+// rows and changes it is for.
+type ride struct {
 	*DB
-	ctx  context.Context
-	tx   *sql.Tx
-	c    *gateway.Change
-	kept gateway.Kept
+	ctx   context.Context
+	tx    *transaction
+	units []*unit // one for each change that is still to be kept
 
 	numbers  map[string]*number // by key, locked
 	patients map[int64]*patient // by id, locked
+	sealers  map[int64]sealer   // keys of patients who are not locked for anything else
 	usage    map[place]*used    // locked
-	refused  map[int64]bool     // messages whose step was refused: nothing else of theirs is kept
+	ledger   []line             // what is still to be written
+	wanted   *wanted            // which outgoing events somebody asked for
+}
 
-	wanted   *wanted             // which outgoing events somebody asked for
+// unit is one change of a ride, and what becomes of it.
+type unit struct {
+	*ride
+	c        *gateway.Change
+	kept     gateway.Kept
+	refused  map[int64]bool      // messages whose step was refused: nothing else of theirs is kept
 	happened []gateway.Happening // those that the change makes
-
-	mirrors map[string]mirrored // by address key: what providers' own lists may have to hear of
+	mirrors  map[string]mirrored // by address key: what providers' own lists may have to hear of
 }
 
-// Commit keeps a change, all or none; steps may be refused by themselves.
-func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error) {
-	return d.commit(ctx, c, nil)
-}
-
-// commit keeps a change, and in the same transaction what a small store of its own
-// keeps beside it: also is nil, or works on the locked rows.
+// commit keeps a change in a transaction of its own, and with it what a small store of its
+// own keeps beside it: also is nil, or works on the locked rows.
 func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) error) (gateway.Kept, error) {
-	tx, err := d.write.BeginTx(ctx, nil)
+	kept, _, err := d.keepAll(ctx, []*gateway.Change{&c}, also)
 	if err != nil {
 		return gateway.Kept{}, err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	u := newUnit(ctx, d, tx, &c)
-	for _, step := range []func() error{
-		u.once, u.readWanted, u.lockNumbers, u.lockPatients, u.foldNumbers, u.foldPatients, u.writePatients, u.accept, u.fence, u.lockUsage, u.steps, u.speak, u.edits, u.rest, u.templates,
+	return kept[0], nil
+}
+
+// keepAll keeps changes that touch nothing in common in one transaction, all or none.
+// Unsure: the database was asked to commit, and did not say that it has.
+func (d *DB) keepAll(ctx context.Context, changes []*gateway.Change, also func(*unit) error) (kept []gateway.Kept, unsure bool, err error) {
+	tx, err := d.begin(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer tx.end()
+	r := newRide(ctx, d, tx)
+	for _, c := range changes {
+		r.add(c)
+	}
+	units := slices.Clone(r.units)
+	if err := r.keep(also); err != nil {
+		return nil, false, cmp.Or(tx.fault, err)
+	}
+	if len(r.units) > 0 { // else there was nothing to keep, and what was looked at is let go
+		if unsure, err := tx.commit(); err != nil {
+			return nil, unsure, err
+		}
+	}
+	d.tell(r.units)
+	kept = make([]gateway.Kept, len(units))
+	for i, u := range units {
+		kept[i] = u.kept
+	}
+	return kept, false, nil
+}
+
+// tell says what was kept to those who wait for it.
+func (d *DB) tell(units []*unit) {
+	happened := false
+	for _, u := range units {
+		if d.news != nil {
+			d.news.tell(u.kept.Versions)
+		}
+		happened = happened || len(u.happened) > 0
+	}
+	if happened && d.woken != nil {
+		d.woken()
+	}
+}
+
+func newRide(ctx context.Context, d *DB, tx *transaction) *ride {
+	return &ride{DB: d, ctx: ctx, tx: tx, numbers: map[string]*number{}, patients: map[int64]*patient{}, sealers: map[int64]sealer{}}
+}
+
+func (r *ride) add(c *gateway.Change) *unit {
+	u := &unit{
+		ride: r, c: c, refused: map[int64]bool{},
+		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
+	}
+	r.units = append(r.units, u)
+	return u
+}
+
+func (r *ride) keep(also func(*unit) error) error {
+	if err := r.once(); err != nil || len(r.units) == 0 {
+		return err
+	}
+	return inOrder(
+		r.readWanted, r.lockNumbers, r.lockPatients, r.foldNumbers, r.foldPatients, r.writeLedger, r.writePatients, r.readSealers, r.accept,
+		r.fence, r.lockUsage, r.steps, r.speak, r.edits, r.rest, r.templates,
 		func() error {
 			if also == nil {
 				return nil
 			}
-			return also(u)
-		}, u.writeHappened, u.writeMirrors,
-	} {
-		switch err := step(); {
-		case errors.Is(err, errKnown):
-			return gateway.Kept{Known: u.kept.Known, Replayed: u.kept.Replayed}, nil
-		case err != nil:
-			return gateway.Kept{}, err
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return gateway.Kept{}, err
-	}
-	if d.news != nil {
-		d.news.tell(u.kept.Versions)
-	}
-	if len(u.happened) > 0 && d.woken != nil {
-		d.woken()
-	}
-	return u.kept, nil
+			return also(r.units[0])
+		}, r.writeHappened, r.writeMirrors,
+	)
 }
 
-func newUnit(ctx context.Context, d *DB, tx *sql.Tx, c *gateway.Change) *unit {
-	return &unit{
-		DB: d, ctx: ctx, tx: tx, c: c, numbers: map[string]*number{}, patients: map[int64]*patient{}, refused: map[int64]bool{},
-		kept: gateway.Kept{Refused: map[int64]gateway.Refusal{}, Versions: map[int64]int64{}, News: map[string]bool{}, Texts: map[int64]string{}},
-	}
-}
-
-// once refuses what was kept before: a provider's event, an idempotency key.
-func (u *unit) once() error {
-	if s := u.c.Seen; s != nil {
-		n, err := u.exec("INSERT INTO seen (source, event, at, keep) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", s.Source, s.Event, micros(u.c.At), s.Lasting)
-		if err != nil {
+// perUnit runs a phase that is kept change by change.
+func (r *ride) perUnit(phase func(*unit) error) error {
+	for _, u := range r.units {
+		if err := phase(u); err != nil {
 			return err
 		}
-		if n == 0 {
-			u.kept.Known = true
-			return errKnown
+	}
+	return nil
+}
+
+// leave lets changes go that were kept before.
+func (r *ride) leave(gone map[*unit]bool) {
+	r.units = slices.DeleteFunc(r.units, func(u *unit) bool { return gone[u] })
+}
+
+// once lets go what was kept before: a provider's event, an idempotency key.
+func (r *ride) once() error {
+	return inOrder(r.hearOnce, func() error { return r.perUnit((*unit).takeTurns) }, r.answerOnce)
+}
+
+// hearOnce notes the providers' events, in order: whoever has the same one waits for us, and
+// never in a circle.
+func (r *ride) hearOnce() error {
+	by := map[[2]string]*unit{}
+	for _, u := range r.units {
+		if s := u.c.Seen; s != nil {
+			by[[2]string{s.Source, s.Event}] = u
 		}
 	}
-	if err := u.takeTurns(); err != nil {
-		return err
-	}
-	k := u.c.Key
-	if k == nil {
+	if len(by) == 0 {
 		return nil
 	}
-	n, err := u.exec("INSERT INTO answers (caller, key, body_hash, status, sealed, at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-		k.Caller, u.keys.answerKey(k.Key), u.keys.answerHash(k.BodyHash), k.Status, u.keys.general.Seal(nil, nil, k.Answer, nil), micros(u.c.At))
-	if err != nil || n == 1 {
+	gone := map[*unit]bool{}
+	var list [][]any
+	for _, k := range slices.SortedFunc(maps.Keys(by), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		u := by[k]
+		gone[u] = true
+		list = append(list, []any{k[0], k[1], micros(u.c.At), u.c.Seen.Lasting})
+	}
+	to := into{"seen", typed("source TEXT, event TEXT, at BIGINT, keep BOOLEAN"), " ON CONFLICT DO NOTHING RETURNING source, event"}
+	if err := r.inserted(to, list, func(s scanner) error {
+		var k [2]string
+		err := s.Scan(&k[0], &k[1])
+		delete(gone, by[k])
+		return err
+	}); err != nil {
 		return err
 	}
-	if u.kept.Replayed, err = u.answer(u.ctx, u.tx, k); err != nil {
+	for u := range gone {
+		u.kept.Known = true
+	}
+	r.leave(gone)
+	return nil
+}
+
+// answerOnce notes the idempotency keys, in order.
+func (r *ride) answerOnce() error {
+	by := map[[2]string]*unit{}
+	for _, u := range r.units {
+		if k := u.c.Key; k != nil {
+			by[[2]string{k.Caller, r.keys.answerKey(k.Key)}] = u
+		}
+	}
+	if len(by) == 0 {
+		return nil
+	}
+	gone := map[*unit]bool{}
+	var list [][]any
+	for _, k := range slices.SortedFunc(maps.Keys(by), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		u := by[k]
+		gone[u] = true
+		list = append(list, []any{k[0], k[1], r.keys.answerHash(u.c.Key.BodyHash), u.c.Key.Status, r.keys.general.Seal(nil, nil, u.c.Key.Answer, nil), micros(u.c.At)})
+	}
+	to := into{"answers", typed("caller TEXT, key TEXT, body_hash BYTEA, status INTEGER, sealed BYTEA, at BIGINT"), " ON CONFLICT DO NOTHING RETURNING caller, key"}
+	if err := r.inserted(to, list, func(s scanner) error {
+		var k [2]string
+		err := s.Scan(&k[0], &k[1])
+		delete(gone, by[k])
+		return err
+	}); err != nil {
 		return err
 	}
-	return errKnown
+	for u := range gone {
+		var err error
+		if u.kept.Replayed, err = u.answer(u.ctx, u.tx, u.c.Key); err != nil {
+			return err
+		}
+	}
+	r.leave(gone)
+	return nil
 }
 
 // takeTurns locks the row of every reference, which stands for it by a keyed hash, and
@@ -138,169 +234,93 @@ func (u *unit) takeTurns() error {
 	return nil
 }
 
-// accept inserts new messages.
-func (u *unit) accept() error {
-	for i := range u.c.Accepts {
-		if err := u.insertMessage(&u.c.Accepts[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // speak keeps which words are being handed over, under the lock of the step that they
 // were judged in: a stop that is committed later waits for them.
-func (u *unit) speak() error {
-	for _, id := range u.c.Speaks {
-		if err := u.run("INSERT INTO speaking (id, patient, at) VALUES ($1, $2, $3)", id, u.c.Steps[0].Patient, micros(u.c.At)); err != nil {
-			return err
+func (r *ride) speak() error {
+	return r.perUnit(func(u *unit) error {
+		for _, id := range u.c.Speaks {
+			if err := u.run("INSERT INTO speaking (id, patient, at) VALUES ($1, $2, $3)", id, u.c.Steps[0].Patient, micros(u.c.At)); err != nil {
+				return err
+			}
 		}
-	}
-	for _, id := range u.c.Spoken {
-		if err := u.run("DELETE FROM speaking WHERE id = $1", id); err != nil {
-			return err
+		for _, id := range u.c.Spoken {
+			if err := u.run("DELETE FROM speaking WHERE id = $1", id); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // rest keeps what needs no lock. Nothing is kept of a message whose step was refused.
-func (u *unit) rest() error {
-	for i := range u.c.Decides {
-		if err := u.insertDecision(&u.c.Decides[i]); err != nil {
-			return err
-		}
-	}
-	if err := u.tellsOf(); err != nil {
-		return err
-	}
-	for _, h := range u.c.Heard {
-		if err := u.run("INSERT INTO message_events (id, message, at, kind, code) VALUES ($1, $2, $3, $4, $5)",
-			u.newID(), h.Message, micros(h.Event.At), h.Event.Kind, h.Event.Code); err != nil {
-			return err
-		}
-		if err := u.replyUnderstood(h); err != nil {
-			return err
-		}
-	}
-	for i := range u.c.Tasks {
-		if err := u.insertTask(&u.c.Tasks[i]); err != nil {
-			return err
-		}
-	}
-	for _, done := range u.c.Done {
-		if err := u.closeTask(done); err != nil {
-			return err
-		}
-	}
-	for _, a := range u.c.Assigns {
-		if err := u.assign(a); err != nil {
-			return err
-		}
-	}
-	for _, t := range u.c.Told {
-		if err := u.told(t); err != nil {
-			return err
-		}
-	}
-	for _, a := range u.c.Audit {
-		if u.refused[a.Step] {
-			continue
-		}
-		if err := u.run("INSERT INTO audit (id, at, actor, verb, object, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-			u.newID(), micros(u.c.At), u.c.Actor, a.Verb, a.Object, a.Detail); err != nil {
-			return err
-		}
-	}
-	return nil
+func (r *ride) rest() error {
+	return inOrder(r.insertDecisions, r.tellsOf, r.insertHeard, func() error { return r.perUnit((*unit).tasks) }, r.insertAudit)
 }
 
-func (u *unit) insertTask(t *gateway.Task) error {
-	if u.refused[t.Message] {
+// insertHeard keeps what was heard of messages.
+func (r *ride) insertHeard() error {
+	var list [][]any
+	for _, u := range r.units {
+		for _, h := range u.c.Heard {
+			list = append(list, []any{r.newID(), h.Message, micros(h.Event.At), h.Event.Kind, h.Event.Code})
+			if err := u.replyUnderstood(h); err != nil {
+				return err
+			}
+		}
+	}
+	return r.insert(into{"message_events", typed("id BIGINT, message BIGINT, at BIGINT, kind TEXT, code TEXT"), ""}, list)
+}
+
+func (r *ride) insertAudit() error {
+	var list [][]any
+	for _, u := range r.units {
+		for _, a := range u.c.Audit {
+			if !u.refused[a.Step] {
+				list = append(list, []any{r.newID(), micros(u.c.At), u.c.Actor, a.Verb, a.Object, a.Detail})
+			}
+		}
+	}
+	return r.insert(into{"audit", typed("id BIGINT, at BIGINT, actor TEXT, verb TEXT, object TEXT, detail TEXT"), ""}, list)
+}
+
+// exec runs a statement at once, and says how many rows it was about.
+func (r *ride) exec(query string, args ...any) (n int64, err error) {
+	err = r.tx.later(statement{query: query, args: args, count: &n})
+	if err == nil {
+		err = r.tx.flush()
+	}
+	return n, err
+}
+
+// run runs a statement whose outcome nobody asks for, but that it was kept.
+func (r *ride) run(query string, args ...any) error {
+	return r.tx.later(statement{query: query, args: args})
+}
+
+// look asks for rows that are wanted by the time that everything asked so far is there.
+func (r *ride) look(query string, row func(scanner) error, args ...any) error {
+	return r.tx.later(statement{query: query, args: args, row: row})
+}
+
+// read asks for rows that are wanted now.
+func (r *ride) read(query string, row func(scanner) error, args ...any) error {
+	if err := r.look(query, row, args...); err != nil {
+		return err
+	}
+	return r.tx.flush()
+}
+
+// all runs a statement once for a whole list, which is its first parameter; for an empty
+// one not at all.
+func (r *ride) all(query string, list []any) error {
+	if len(list) == 0 {
 		return nil
 	}
-	key, err := u.taskSealer(t.Patient)
+	param, err := json.Marshal(list)
 	if err != nil {
 		return err
 	}
-	sealed, err := seal(key, t.Detail)
-	if err != nil {
-		return err
-	}
-	// A message has one task of a kind: one that comes again opens it again.
-	opened := *t
-	err = u.tx.QueryRowContext(u.ctx, `INSERT INTO tasks (id, kind, patient, message, created_at, due_at, tell_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (kind, message) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at, tell_at = excluded.tell_at, told = 0, told_at = 0,
-			done_at = NULL, sealed = excluded.sealed
-		WHERE tasks.done_at IS NOT NULL RETURNING id`,
-		t.ID, string(t.Kind), null(t.Patient), null(t.Message), micros(t.Created), micros(t.Due), micros(t.TellAt()), sealed).Scan(&opened.ID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil // it is open
-	}
-	if err != nil {
-		return fmt.Errorf("keeping a change: %w", err)
-	}
-	u.taskMoved(gateway.TaskOpened, opened, "")
-	return nil
-}
-
-// taskSealer gives the key under which a task is sealed: the patient's, or, of nobody
-// and of somebody erased, the general one.
-func (u *unit) taskSealer(patient int64) (cipher.AEAD, error) {
-	key, err := u.sealer(patient)
-	if errors.Is(err, gateway.ErrErased) || errors.Is(err, gateway.ErrNotFound) {
-		return u.keys.general, nil
-	}
-	return key, err
-}
-
-// closeTask writes the outcome into the sealed detail; a task that is done stays as it is.
-func (u *unit) closeTask(done gateway.TaskDone) error {
-	var patient int64
-	err := u.tx.QueryRowContext(u.ctx, "SELECT COALESCE(patient, 0) FROM tasks WHERE id = $1", done.ID).Scan(&patient)
-	if errors.Is(err, sql.ErrNoRows) {
-		return gateway.ErrStale
-	}
-	if err != nil {
-		return err
-	}
-	key, err := u.taskSealer(patient) // before the task's lock: patients come first
-	if err != nil {
-		return err
-	}
-	var sealed []byte
-	t := gateway.Task{ID: done.ID, Patient: patient}
-	err = u.tx.QueryRowContext(u.ctx, "SELECT kind, COALESCE(message, 0), sealed FROM tasks WHERE id = $1 AND done_at IS NULL"+u.lock("UPDATE"),
-		done.ID).Scan(&t.Kind, &t.Message, &sealed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return gateway.ErrStale
-	}
-	if err != nil {
-		return err
-	}
-	var detail gateway.TaskDetail
-	if err := open(key, sealed, &detail); err != nil {
-		return err
-	}
-	detail.Outcome, detail.Note, detail.DoneBy = done.Outcome, done.Note, u.c.Actor
-	if sealed, err = seal(key, detail); err != nil {
-		return err
-	}
-	u.taskMoved(gateway.TaskClosed, t, done.Code)
-	return u.run("UPDATE tasks SET done_at = $2, sealed = $3 WHERE id = $1", done.ID, micros(u.c.At), sealed)
-}
-
-func (u *unit) exec(query string, args ...any) (int64, error) {
-	r, err := u.tx.ExecContext(u.ctx, query, args...)
-	if err != nil {
-		return 0, fmt.Errorf("keeping a change: %w", err)
-	}
-	return r.RowsAffected()
-}
-
-func (u *unit) run(query string, args ...any) error {
-	_, err := u.exec(query, args...)
-	return err
+	return r.run(query, string(param))
 }
 
 func null(id int64) any {
@@ -318,7 +338,7 @@ func nullText(s string) any {
 }
 
 // rows writes sorted values as a JSON parameter for each: [[1],[2]].
-func rows[T cmp.Ordered](set map[T]struct{}) string {
+func rows[T cmp.Ordered, V any](set map[T]V) string {
 	list := make([][1]T, 0, len(set))
 	for _, v := range slices.Sorted(maps.Keys(set)) {
 		list = append(list, [1]T{v})

@@ -3,13 +3,16 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -48,6 +51,8 @@ type DB struct {
 
 	wanted atomic.Pointer[wanted] // which outgoing events somebody asked for, as read lately
 	woken  func()
+
+	words, work lane // where changes wait to ride together
 }
 
 // Open opens the database and brings its schema up to date.
@@ -68,6 +73,10 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	d.words, d.work = lane{db: d, most: 1}, lane{db: d, most: 1}
+	if d.pg {
+		d.words.most, d.work.most = ridesPostgres, ridesPostgres
 	}
 	if o.SkipMigrations {
 		return d, nil
@@ -179,6 +188,31 @@ func (d *DB) each(n int) string {
 // ids is a sub-select of the numbers in a JSON parameter.
 func (d *DB) ids(n int) string {
 	return "(SELECT CAST(e.value ->> 0 AS BIGINT) FROM " + d.each(n) + ")"
+}
+
+// among is a condition that holds for the keys in list. An array is planned faster than a
+// sub-select, and never looks at a whole table.
+func (d *DB) among(column string, n int) string {
+	if d.pg {
+		return fmt.Sprintf("%s = ANY(CAST($%d AS BIGINT[]))", column, n)
+	}
+	return column + " IN " + d.ids(n)
+}
+
+// amongTexts is among for texts.
+func (d *DB) amongTexts(column string, n int) string {
+	if d.pg {
+		return fmt.Sprintf("%s = ANY(CAST($%d AS TEXT[]))", column, n)
+	}
+	return column + " IN " + d.texts(n)
+}
+
+// keysOf is the parameter of among and amongTexts, in order.
+func keysOf[T cmp.Ordered, V any](d *DB, set map[T]V) any {
+	if d.pg {
+		return slices.Sorted(maps.Keys(set))
+	}
+	return rows(set)
 }
 
 // texts is a sub-select of the texts in a JSON parameter.

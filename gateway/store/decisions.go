@@ -9,24 +9,30 @@ import (
 	"harmonize.care/heed/gateway"
 )
 
-// insertDecision keeps a decision, its body under the patient's key. Nothing is kept
+// insertDecisions keeps decisions, each body under its patient's key. Nothing is kept
 // of a message whose step was refused, and of somebody erased only the outcome and
 // the code.
-func (u *unit) insertDecision(r *gateway.DecisionRecord) error {
-	if u.refused[r.Message] {
-		return nil
+func (r *ride) insertDecisions() error {
+	var list [][]any
+	for _, u := range r.units {
+		for i := range u.c.Decides {
+			d := &u.c.Decides[i]
+			if u.refused[d.Message] {
+				continue
+			}
+			var sealed []byte
+			key, err := r.sealer(d.Patient)
+			switch {
+			case errors.Is(err, gateway.ErrErased):
+			case err != nil:
+				return err
+			default:
+				sealed = key.Seal(nil, nil, d.Body, nil)
+			}
+			list = append(list, []any{d.ID, d.Message, micros(d.At), d.Outcome, d.Code, sealed})
+		}
 	}
-	var sealed []byte
-	key, err := u.sealer(r.Patient)
-	switch {
-	case errors.Is(err, gateway.ErrErased):
-	case err != nil:
-		return err
-	default:
-		sealed = key.Seal(nil, nil, r.Body, nil)
-	}
-	return u.run("INSERT INTO decisions (id, message, at, outcome, code, sealed) VALUES ($1, $2, $3, $4, $5, $6)",
-		r.ID, r.Message, micros(r.At), r.Outcome, r.Code, sealed)
+	return r.insert(into{"decisions", typed("id BIGINT, message BIGINT, at BIGINT, outcome TEXT, code TEXT, sealed BYTEA"), ""}, list)
 }
 
 // Decisions lists kept decisions after an id, oldest first: of one message, or,
@@ -46,11 +52,11 @@ func (d *DB) DecisionsOf(ctx context.Context, messages []int64) ([]gateway.Decis
 	if len(messages) == 0 {
 		return nil, nil
 	}
-	list, err := d.decisions(ctx, "WHERE d.message IN "+d.ids(1), rows(setOf(messages)))
+	list, err := d.decisions(ctx, "WHERE "+d.among("d.message", 1), keysOf(d, setOf(messages)))
 	if err != nil {
 		return nil, err
 	}
-	told, err := d.toldDecisions(ctx, "m.id IN "+d.ids(1), rows(setOf(messages)))
+	told, err := d.toldDecisions(ctx, d.among("m.id", 1), keysOf(d, setOf(messages)))
 	return byID(list, told), err
 }
 

@@ -128,7 +128,7 @@ func (d *DB) fanOut(ctx context.Context, tx *sql.Tx, endpoints []gateway.Endpoin
 			return 0, err
 		}
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE happenings SET relayed = TRUE WHERE id IN "+d.ids(1), rows(events))
+	_, err = tx.ExecContext(ctx, "UPDATE happenings SET relayed = TRUE WHERE "+d.among("id", 1), keysOf(d, events))
 	return len(events), err
 }
 
@@ -153,7 +153,7 @@ func (d *DB) takeDue(ctx context.Context, tx *sql.Tx, endpoint int64) ([]int64, 
 	}); err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE deliveries SET status = 1, due_at = $2 WHERE id IN "+d.ids(1), rows(setOf(ids)), micros(now.Add(tryFor)))
+	_, err = tx.ExecContext(ctx, "UPDATE deliveries SET status = 1, due_at = $2 WHERE "+d.among("id", 1), keysOf(d, setOf(ids)), micros(now.Add(tryFor)))
 	return ids, err
 }
 

@@ -64,7 +64,7 @@ func (d *DB) handedOver(ctx context.Context, patient int64, since time.Time, aft
 		addresses = append(addresses, tries[i].Pair.Address)
 	}
 	of := map[int64]*gateway.Message{}
-	found, err := d.messages(ctx, "WHERE m.id IN "+d.ids(1), rows(messages))
+	found, err := d.messages(ctx, "WHERE "+d.among("m.id", 1), keysOf(d, messages))
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (u *unit) dropSharedTasks(id int64, p *patient) error {
 	}); err != nil || len(theirs) == 0 {
 		return err
 	}
-	return u.run("UPDATE tasks SET sealed = NULL WHERE id IN "+u.ids(1), rows(theirs))
+	return u.run("UPDATE tasks SET sealed = NULL WHERE "+u.among("id", 1), keysOf(u.DB, theirs))
 }
 
 // dropRef puts a keyed hash in the place of the practice's id, which is the record

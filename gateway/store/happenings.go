@@ -30,31 +30,27 @@ type wanted struct {
 
 func (w *wanted) wants(t gateway.EventType) bool { return w.every || w.types[t] }
 
-// readWanted says for the whole change which events are made.
-func (u *unit) readWanted() error {
-	now, known := u.now(), u.DB.wanted.Load()
+// readWanted says for all the changes which events are made.
+func (r *ride) readWanted() error {
+	now, known := r.now(), r.DB.wanted.Load()
 	if age := now.Sub(known.at); age >= 0 && age < wantedFor {
-		u.wanted = known
+		r.wanted = known
 		return nil
 	}
-	u.wanted = &wanted{at: now, types: map[gateway.EventType]bool{}}
-	list, err := u.tx.QueryContext(u.ctx, "SELECT types FROM endpoints WHERE disabled_at = 0")
-	if err != nil {
-		return err
-	}
-	if err := scan(list, func(s scanner) error {
+	r.wanted = &wanted{at: now, types: map[gateway.EventType]bool{}}
+	if err := r.read("SELECT types FROM endpoints WHERE disabled_at = 0", func(s scanner) error {
 		var types []gateway.EventType
 		err := scanJSON(s, &types)
-		u.wanted.every = u.wanted.every || len(types) == 0
+		r.wanted.every = r.wanted.every || len(types) == 0
 		for _, t := range types {
-			u.wanted.types[t] = true
+			r.wanted.types[t] = true
 		}
 		return err
 	}); err != nil {
 		return err
 	}
 	// Not when it was forgotten meanwhile: what was read may be older than the change.
-	u.DB.wanted.CompareAndSwap(known, u.wanted)
+	r.DB.wanted.CompareAndSwap(known, r.wanted)
 	return nil
 }
 
@@ -159,28 +155,22 @@ func (u *unit) replyUnderstood(h gateway.MessageHeard) error {
 
 // writeHappened keeps what happened, all in one statement. A preference event
 // carries the version that the change came to.
-func (u *unit) writeHappened() error {
-	if len(u.happened) == 0 {
-		return nil
-	}
-	list := make([][]any, 0, len(u.happened))
-	for i := range u.happened {
-		h := &u.happened[i]
-		if h.Type == gateway.PreferenceChanged {
-			h.Data.Version = u.kept.Versions[h.Patient]
+func (r *ride) writeHappened() error {
+	var list [][]any
+	for _, u := range r.units {
+		for i := range u.happened {
+			h := &u.happened[i]
+			if h.Type == gateway.PreferenceChanged {
+				h.Data.Version = u.kept.Versions[h.Patient]
+			}
+			data, err := json.Marshal(h.Data)
+			if err != nil {
+				return err
+			}
+			list = append(list, []any{h.ID, micros(h.At), string(h.Type), null(h.Patient), null(h.Endpoint), string(data)})
 		}
-		data, err := json.Marshal(h.Data)
-		if err != nil {
-			return err
-		}
-		list = append(list, []any{h.ID, micros(h.At), h.Type, null(h.Patient), null(h.Endpoint), string(data)})
 	}
-	param, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	return u.run(`INSERT INTO happenings (id, at, type, patient, endpoint, data) SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT),
-		e.value ->> 2, CAST(e.value ->> 3 AS BIGINT), CAST(e.value ->> 4 AS BIGINT), e.value ->> 5 FROM `+u.each(1), string(param))
+	return r.insert(into{"happenings", typed("id BIGINT, at BIGINT, type TEXT, patient BIGINT, endpoint BIGINT, data TEXT"), ""}, list)
 }
 
 // Event reads one outgoing event. gateway.ErrNotFound also when it is past its retention.

@@ -67,9 +67,9 @@ func (d *DB) riders(ctx context.Context, list []channels.Delivery) (map[int64]*r
 	// By mail alone: of a text or a call, the provider's id is compared and kept too. The
 	// first try of a letter has its message's id.
 	found, err := d.read.QueryContext(ctx, `SELECT m.id, m.id, m.patient, m.attempts = 1, s.status FROM messages m JOIN slices s ON s.id = m.slice
-		WHERE m.id IN `+d.ids(1)+` AND m.attempts = 1 AND m.status = 10 AND s.batch
+		WHERE `+d.among("m.id", 1)+` AND m.attempts = 1 AND m.status = 10 AND s.batch
 		UNION ALL SELECT a.id, m.id, m.patient, a.number = m.attempts, s.status FROM attempts a JOIN messages m ON m.id = a.message JOIN slices s ON s.id = m.slice
-		WHERE a.id IN `+d.ids(1)+` AND a.id <> m.id AND a.slice = m.slice AND m.status = 10 AND s.channel = $2`, rows(want), int(channels.Email))
+		WHERE `+d.among("a.id", 1)+` AND a.id <> m.id AND a.slice = m.slice AND m.status = 10 AND s.channel = $2`, keysOf(d, want), int(channels.Email))
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +122,8 @@ func (h *hearing) lock() error {
 			want[r.message] = struct{}{}
 		}
 	}
-	found, err := h.tx.QueryContext(h.ctx, "SELECT id, COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0) FROM messages WHERE id IN "+h.ids(1)+" AND status = 10 ORDER BY id"+
-		h.unit.lock("NO KEY UPDATE"), rows(want))
+	found, err := h.tx.QueryContext(h.ctx, "SELECT id, COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0) FROM messages WHERE "+h.among("id", 1)+" AND status = 10 ORDER BY id"+
+		h.unit.lock("NO KEY UPDATE"), keysOf(h.DB, want))
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (d *DB) LastDecisions(ctx context.Context, messages []int64) (map[int64]gat
 	if len(messages) == 0 {
 		return got, nil
 	}
-	list, err := d.decisions(ctx, "WHERE d.id IN (SELECT MAX(id) FROM decisions WHERE message IN "+d.ids(1)+" GROUP BY message)", rows(setOf(messages)))
+	list, err := d.decisions(ctx, "WHERE d.id IN (SELECT MAX(id) FROM decisions WHERE "+d.among("message", 1)+" GROUP BY message)", keysOf(d, setOf(messages)))
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (d *DB) LastDecisions(ctx context.Context, messages []int64) (map[int64]gat
 	if len(rest) == 0 {
 		return got, nil
 	}
-	list, err = d.toldDecisions(ctx, "m.id IN "+d.ids(1), rows(rest))
+	list, err = d.toldDecisions(ctx, d.among("m.id", 1), keysOf(d, rest))
 	for _, r := range list {
 		got[r.Message] = r
 	}
@@ -43,7 +43,7 @@ func (d *DB) MessageEvents(ctx context.Context, messages []int64) (map[int64][]g
 	if len(messages) == 0 {
 		return got, nil
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT message, at, kind, code FROM message_events WHERE message IN "+d.ids(1)+" ORDER BY message, id", rows(setOf(messages)))
+	list, err := d.read.QueryContext(ctx, "SELECT message, at, kind, code FROM message_events WHERE "+d.among("message", 1)+" ORDER BY message, id", keysOf(d, setOf(messages)))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (d *DB) History(ctx context.Context, patient int64, numbers []string, after
 	for name := range subjects {
 		names[name] = struct{}{}
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT id, subject, kind, at, sealed FROM ledger WHERE subject IN "+d.texts(1)+" AND id > $2 ORDER BY id LIMIT $3", rows(names), after, limit)
+	list, err := d.read.QueryContext(ctx, "SELECT id, subject, kind, at, sealed FROM ledger WHERE "+d.amongTexts("subject", 1)+" AND id > $2 ORDER BY id LIMIT $3", keysOf(d, names), after, limit)
 	if err != nil {
 		return nil, err
 	}

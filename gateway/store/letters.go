@@ -80,7 +80,7 @@ func (d *DB) tellingSlices(ctx context.Context, q querier, where string, args ..
 	}); err != nil || len(in) == 0 {
 		return nil, err
 	}
-	open, err := d.slices(ctx, q, "WHERE s.batch AND s.id IN "+d.ids(1), rows(in))
+	open, err := d.slices(ctx, q, "WHERE s.batch AND "+d.among("s.id", 1), keysOf(d, in))
 	for k := range open {
 		var mine []campaign.OpenItem
 		for _, i := range open[k].Items {
@@ -111,8 +111,8 @@ func (d *DB) toldTries(ctx context.Context, where string, args ...any) ([]gatewa
 
 // writeTold gives tries of a letter rows, with a status; one that has a row already is
 // brought forward where the condition allows.
-func (u *unit) writeTold(o *campaign.Open, items []campaign.OpenItem, status gateway.AttemptStatus, forward string) error {
-	list := u.tries()
+func (r *ride) writeTold(o *campaign.Open, items []campaign.OpenItem, status gateway.AttemptStatus, forward string) error {
+	list := r.tries()
 	for _, i := range items {
 		list.row(i.Attempt, i.Message, i.Number, i.Address, i.Version, o.Form, o.Discreet, o.ID, int(o.Channel), int(o.Program), o.Wording, o.Provider, int(status))
 	}
@@ -120,17 +120,17 @@ func (u *unit) writeTold(o *campaign.Open, items []campaign.OpenItem, status gat
 	if forward != "" {
 		twice = "DO UPDATE SET status = excluded.status WHERE " + forward
 	}
-	return u.writeTries(list, o.At, twice)
+	return r.writeTries(list, o.At, twice)
 }
 
 // writeToldOf gives the first tries of these messages rows, where they have none.
-func (u *unit) writeToldOf(messages map[int64]struct{}) error {
-	open, err := u.tellingSlices(u.ctx, u.tx, "m.id IN "+u.ids(1), rows(messages))
+func (r *ride) writeToldOf(messages map[int64]struct{}) error {
+	open, err := r.tellingSlices(r.ctx, r.tx, r.among("m.id", 1), keysOf(r.DB, messages))
 	if err != nil {
 		return err
 	}
 	for k := range open {
-		if err := u.writeTold(&open[k], open[k].Items, gateway.AttemptClaimed, ""); err != nil {
+		if err := r.writeTold(&open[k], open[k].Items, gateway.AttemptClaimed, ""); err != nil {
 			return err
 		}
 	}
@@ -170,7 +170,7 @@ func (d *DB) toldDecisions(ctx context.Context, where string, args ...any) ([]ga
 	}); err != nil || len(got) == 0 {
 		return nil, err
 	}
-	open, err := d.slices(ctx, d.read, "WHERE s.id IN "+d.ids(1), rows(setOf(of)))
+	open, err := d.slices(ctx, d.read, "WHERE "+d.among("s.id", 1), keysOf(d, setOf(of)))
 	by := map[int64]*campaign.Open{}
 	for k := range open {
 		by[open[k].ID] = &open[k]

@@ -2,9 +2,7 @@ package store
 
 import (
 	"crypto/cipher"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -13,88 +11,150 @@ import (
 	"harmonize.care/heed/preferences"
 )
 
-// sealer gives the key under which a patient's things are sealed; the general one
-// where there is no patient.
-func (u *unit) sealer(id int64) (cipher.AEAD, error) {
-	if id == 0 {
-		return u.keys.general, nil
+// sealer is the key that a patient's things are sealed under; nil: erased.
+type sealer struct{ cipher.AEAD }
+
+// readSealers reads, in order and in one statement, the keys that new messages and
+// decisions are sealed under, of patients who are not locked for something else. An
+// erasure waits for us, or was before.
+func (r *ride) readSealers() error {
+	want := map[int64]struct{}{}
+	need := func(id int64) {
+		if p := r.patients[id]; id != 0 && (p == nil || p.key == nil) {
+			want[id] = struct{}{}
+		}
 	}
-	if p := u.patients[id]; p != nil && p.key != nil {
-		return p.key, nil
+	for _, u := range r.units {
+		for i := range u.c.Accepts {
+			need(u.c.Accepts[i].Patient)
+		}
+		for i := range u.c.Decides {
+			need(u.c.Decides[i].Patient)
+		}
+		for i := range u.c.Tasks {
+			need(u.c.Tasks[i].Patient)
+		}
 	}
-	var wrapped []byte
-	err := u.tx.QueryRowContext(u.ctx, "SELECT data_key FROM patients WHERE id = $1"+u.lock("KEY SHARE"), id).Scan(&wrapped) // an erasure waits, or was before
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, gateway.ErrNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	if wrapped == nil {
-		return nil, gateway.ErrErased
-	}
-	return u.DB.keys.dataKey(wrapped)
+	return r.lockSealers(want)
 }
 
-func (u *unit) insertMessage(m *gateway.Message) error {
-	key, err := u.sealer(m.Patient)
-	if err != nil {
-		return err
+func (r *ride) lockSealers(want map[int64]struct{}) error {
+	if len(want) == 0 {
+		return nil
 	}
-	sealed, err := seal(key, m.Body)
-	if err != nil {
+	return r.read("SELECT id, data_key FROM patients WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("KEY SHARE"), func(s scanner) error {
+		var id int64
+		var wrapped []byte
+		if err := s.Scan(&id, &wrapped); err != nil {
+			return err
+		}
+		key, err := r.keys.dataKey(wrapped)
+		r.sealers[id] = sealer{key}
 		return err
+	}, keysOf(r.DB, want))
+}
+
+// sealer gives the key under which a patient's things are sealed; the general one
+// where there is no patient.
+func (r *ride) sealer(id int64) (cipher.AEAD, error) {
+	if id == 0 {
+		return r.keys.general, nil
 	}
-	return u.run(`INSERT INTO messages (id, patient, queue, category, template, essential, status, due_at, expires_at, reference, created_at, sealed)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		m.ID, null(m.Patient), int(m.Queue), m.Category, m.Template, m.Essential, int(m.Status), micros(m.Due), micros(m.Expires), nullText(m.Reference),
-		micros(m.Created), sealed)
+	if p := r.patients[id]; p != nil && p.key != nil {
+		return p.key, nil
+	}
+	if _, read := r.sealers[id]; !read {
+		if err := r.lockSealers(map[int64]struct{}{id: {}}); err != nil {
+			return nil, err
+		}
+	}
+	switch key, there := r.sealers[id]; {
+	case !there:
+		return nil, gateway.ErrNotFound
+	case key.AEAD == nil:
+		return nil, gateway.ErrErased
+	default:
+		return key.AEAD, nil
+	}
+}
+
+// accept inserts new messages.
+func (r *ride) accept() error {
+	var list [][]any
+	for _, u := range r.units {
+		for i := range u.c.Accepts {
+			m := &u.c.Accepts[i]
+			key, err := r.sealer(m.Patient)
+			if err != nil {
+				return err
+			}
+			sealed, err := seal(key, m.Body)
+			if err != nil {
+				return err
+			}
+			list = append(list, []any{
+				m.ID, null(m.Patient), int(m.Queue), m.Category, m.Template, m.Essential, int(m.Status), micros(m.Due), micros(m.Expires), nullText(m.Reference),
+				micros(m.Created), sealed,
+			})
+		}
+	}
+	return r.insert(into{"messages", typed("id BIGINT, patient BIGINT, queue SMALLINT, category TEXT, template TEXT, essential BOOLEAN, status SMALLINT, due_at BIGINT, " +
+		"expires_at BIGINT, reference TEXT, created_at BIGINT, sealed BYTEA"), ""}, list)
 }
 
 // fence refuses every step that was judged on a version its patient has moved on
 // from, or whose window has closed.
-func (u *unit) fence() error {
-	for i := range u.c.Steps {
-		s := &u.c.Steps[i]
-		if p := u.patients[s.Patient]; s.Version != 0 && (p == nil || p.snapshot.Version != s.Version) {
-			u.refuse(s, gateway.Refusal{Why: gateway.Stale})
-		} else if !s.NotAfter.IsZero() && !u.now().Before(s.NotAfter) {
-			u.refuse(s, gateway.Refusal{Why: gateway.TooLate})
+func (r *ride) fence() error {
+	for _, u := range r.units {
+		for i := range u.c.Steps {
+			s := &u.c.Steps[i]
+			if p := r.patients[s.Patient]; s.Version != 0 && (p == nil || p.snapshot.Version != s.Version) {
+				u.refuse(s, gateway.Refusal{Why: gateway.Stale})
+			} else if !s.NotAfter.IsZero() && !r.now().Before(s.NotAfter) {
+				u.refuse(s, gateway.Refusal{Why: gateway.TooLate})
+			}
 		}
 	}
 	return nil
 }
 
 // steps moves messages. Each may be refused by itself.
-func (u *unit) steps() error {
-	if len(u.c.Steps) == 0 {
-		return nil
-	}
-	free, err := u.lockMessages()
+func (r *ride) steps() error {
+	free, err := r.lockMessages()
 	if err != nil {
 		return err
 	}
-	for i := range u.c.Steps {
-		s := &u.c.Steps[i]
-		if u.refused[s.Message] {
-			continue
+	var moved []any
+	var tries [][]any
+	for _, u := range r.units {
+		for i := range u.c.Steps {
+			s := &u.c.Steps[i]
+			if u.refused[s.Message] {
+				continue
+			}
+			row, there := free[s.Message]
+			if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts || s.Attempt != nil && !row.mayGo() {
+				u.refuse(s, gateway.Refusal{Why: gateway.Taken})
+				continue
+			}
+			if !u.takePlace(s) {
+				continue
+			}
+			move, err := moveRow(s, row)
+			if err != nil {
+				return err
+			}
+			moved = append(moved, move)
+			if s.Attempt != nil {
+				tries = append(tries, tryRow(s))
+			}
+			u.messageMoved(s, row)
 		}
-		row, there := free[s.Message]
-		if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts || s.Attempt != nil && !row.mayGo() {
-			u.refuse(s, gateway.Refusal{Why: gateway.Taken})
-			continue
-		}
-		if !u.takePlace(s) {
-			continue
-		}
-		if err := u.step(s, row); err != nil {
-			return err
+		if u.c.Whole && len(u.refused) > 0 {
+			return gateway.ErrStale
 		}
 	}
-	if u.c.Whole && len(u.refused) > 0 {
-		return gateway.ErrStale
-	}
-	return u.claimedTexts()
+	return inOrder(func() error { return r.moveMessages(moved) }, func() error { return r.insertTries(tries) }, r.claimedTexts)
 }
 
 func (u *unit) refuse(s *gateway.Step, r gateway.Refusal) {
@@ -115,19 +175,21 @@ type used struct {
 
 // lockUsage locks the usage rows that claims ask for and that unsent attempts give
 // back, in order.
-func (u *unit) lockUsage() error {
+func (r *ride) lockUsage() error {
 	want := map[place]*used{}
-	for _, s := range u.c.Steps {
-		if s.Cap != nil && !u.refused[s.Message] {
-			want[place{s.Patient, s.Cap.Program}] = &used{}
+	for _, u := range r.units {
+		for _, s := range u.c.Steps {
+			if s.Cap != nil && !u.refused[s.Message] {
+				want[place{s.Patient, s.Cap.Program}] = &used{}
+			}
+		}
+		for _, e := range u.c.Edits {
+			if e.Unsent != nil && e.Unsent.Patient != 0 {
+				want[place{e.Unsent.Patient, e.Unsent.Program}] = &used{}
+			}
 		}
 	}
-	for _, e := range u.c.Edits {
-		if e.Unsent != nil && e.Unsent.Patient != 0 {
-			want[place{e.Unsent.Patient, e.Unsent.Program}] = &used{}
-		}
-	}
-	u.usage = want
+	r.usage = want
 	if len(want) == 0 {
 		return nil
 	}
@@ -140,23 +202,18 @@ func (u *unit) lockUsage() error {
 	if err != nil {
 		return err
 	}
-	both := "SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT) FROM " + u.each(1)
-	if err := u.run("INSERT INTO usage (patient, program) "+both+" WHERE true ON CONFLICT DO NOTHING", string(param)); err != nil {
+	both := "SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT) FROM " + r.each(1)
+	if err := r.run("INSERT INTO usage (patient, program) "+both+" WHERE true ON CONFLICT DO NOTHING", string(param)); err != nil {
 		return err
 	}
-	list, err := u.tx.QueryContext(u.ctx,
-		"SELECT patient, program, recent FROM usage WHERE (patient, program) IN ("+both+") ORDER BY patient, program"+u.lock("NO KEY UPDATE"), string(param))
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+	return r.look("SELECT patient, program, recent FROM usage WHERE (patient, program) IN ("+both+") ORDER BY patient, program"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var k place
 		var recent string
 		if err := s.Scan(&k.Patient, &k.Program, &recent); err != nil {
 			return err
 		}
 		return json.Unmarshal([]byte(recent), &want[k].recent)
-	})
+	}, string(param))
 }
 
 // takePlace lets the policy's own function decide on the locked usage.
@@ -178,8 +235,8 @@ func (u *unit) takePlace(s *gateway.Step) bool {
 }
 
 // givePlace gives the place of a try that surely did not go out back.
-func (u *unit) givePlace(e *gateway.Unsent) {
-	row := u.usage[place{e.Patient, e.Program}]
+func (r *ride) givePlace(e *gateway.Unsent) {
+	row := r.usage[place{e.Patient, e.Program}]
 	if row == nil {
 		return
 	}
@@ -188,8 +245,9 @@ func (u *unit) givePlace(e *gateway.Unsent) {
 	}
 }
 
-func (u *unit) writeUsage() error {
-	for k, row := range u.usage {
+func (r *ride) writeUsage() error {
+	var list []any
+	for k, row := range r.usage {
 		if !row.changed {
 			continue
 		}
@@ -197,11 +255,10 @@ func (u *unit) writeUsage() error {
 		if err != nil {
 			return err
 		}
-		if err := u.run("UPDATE usage SET recent = $3 WHERE patient = $1 AND program = $2", k.Patient, int(k.Program), string(recent)); err != nil {
-			return err
-		}
+		list = append(list, []any{k.Patient, int(k.Program), string(recent)})
 	}
-	return nil
+	return r.all("UPDATE usage SET recent = x.recent FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS patient, CAST(e.value ->> 1 AS SMALLINT) AS program, e.value ->> 2 AS recent FROM "+r.each(1)+
+		") x WHERE usage.patient = x.patient AND usage.program = x.program", list)
 }
 
 type waiting struct {
@@ -219,24 +276,38 @@ func (w *waiting) mayGo() bool {
 }
 
 // lockMessages locks the messages. A claim passes over what another worker holds,
-// and is refused as taken; whatever else happens to a message waits its turn.
-func (u *unit) lockMessages() (map[int64]waiting, error) {
-	want, lock := map[int64]struct{}{}, "NO KEY UPDATE"
-	for _, s := range u.c.Steps {
-		if s.Attempt != nil {
-			lock = "NO KEY UPDATE SKIP LOCKED"
+// and is refused as taken; whatever else happens to a message waits its turn. Those who
+// wait come first: a claim holds nothing while it waits for somebody.
+func (r *ride) lockMessages() (map[int64]waiting, error) {
+	turn, claims := map[int64]struct{}{}, map[int64]struct{}{}
+	for _, u := range r.units {
+		want := turn
+		if slices.ContainsFunc(u.c.Steps, func(s gateway.Step) bool { return s.Attempt != nil }) {
+			want = claims
 		}
-		if !u.refused[s.Message] {
-			want[s.Message] = struct{}{}
+		for _, s := range u.c.Steps {
+			if !u.refused[s.Message] {
+				want[s.Message] = struct{}{}
+			}
 		}
 	}
 	free := map[int64]waiting{}
-	list, err := u.tx.QueryContext(u.ctx, `SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
-		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE id IN `+u.ids(1)+" ORDER BY id"+u.lock(lock), rows(want))
-	if err != nil {
-		return nil, err
+	if len(turn) == 0 && len(claims) == 0 {
+		return free, nil
 	}
-	return free, scan(list, func(s scanner) error {
+	return free, inOrder(
+		func() error { return r.lockThese(turn, "NO KEY UPDATE", free) },
+		func() error { return r.lockThese(claims, "NO KEY UPDATE SKIP LOCKED", free) },
+		r.tx.flush,
+	)
+}
+
+func (r *ride) lockThese(want map[int64]struct{}, lock string, free map[int64]waiting) error {
+	if len(want) == 0 {
+		return nil
+	}
+	return r.look(`SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
+		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE `+r.among("id", 1)+" ORDER BY id"+r.lock(lock), func(s scanner) error {
 		var id int64
 		var w waiting
 		var failed string
@@ -249,16 +320,17 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 		err := json.Unmarshal([]byte(failed), &w.failed)
 		free[id] = w
 		return err
-	})
+	}, keysOf(r.DB, want))
 }
 
-func (u *unit) step(s *gateway.Step, row waiting) error {
+// moveRow is what a step makes of a message.
+func moveRow(s *gateway.Step, row waiting) ([]any, error) {
 	if s.Failed != nil && !slices.Contains(row.failed, *s.Failed) {
 		row.failed = append(row.failed, *s.Failed)
 	}
 	failed, err := json.Marshal(append([]preferences.Pair{}, row.failed...))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	claims := 0
 	if s.Attempt != nil {
@@ -268,74 +340,148 @@ func (u *unit) step(s *gateway.Step, row waiting) error {
 	if s.To == gateway.Unknown || s.To == gateway.Sent {
 		due, ask = time.Time{}, s.Due
 	}
-	if err := u.run(`UPDATE messages SET status = $2, due_at = CASE WHEN CAST($3 AS BIGINT) = 0 THEN due_at ELSE CAST($3 AS BIGINT) END, expires_at = CASE WHEN CAST($4 AS BIGINT) = 0 THEN expires_at ELSE CAST($4 AS BIGINT) END,
-		lease = $5, code = $6, failed = $7, attempts = attempts + $8, ask_at = $9 WHERE id = $1`,
-		s.Message, int(s.To), micros(due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims, micros(ask)); err != nil {
-		return err
-	}
-	u.messageMoved(s, row)
+	return []any{s.Message, int(s.To), micros(due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims, micros(ask)}, nil
+}
+
+func (r *ride) moveMessages(list []any) error {
+	return r.all(`UPDATE messages SET status = x.status, due_at = CASE WHEN x.due = 0 THEN messages.due_at ELSE x.due END,
+		expires_at = CASE WHEN x.expires = 0 THEN messages.expires_at ELSE x.expires END,
+		lease = x.lease, code = x.code, failed = x.failed, attempts = messages.attempts + x.claims, ask_at = x.ask
+		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS SMALLINT) AS status, CAST(e.value ->> 2 AS BIGINT) AS due, CAST(e.value ->> 3 AS BIGINT) AS expires,
+		CAST(e.value ->> 4 AS BIGINT) AS lease, e.value ->> 5 AS code, e.value ->> 6 AS failed, CAST(e.value ->> 7 AS SMALLINT) AS claims, CAST(e.value ->> 8 AS BIGINT) AS ask FROM `+r.each(1)+`) x
+		WHERE messages.id = x.id`, list)
+}
+
+// tryRow is the new try of a step.
+func tryRow(s *gateway.Step) []any {
 	a := s.Attempt
-	if a == nil {
-		return nil
+	return []any{
+		a.ID, s.Message, a.Number, int(a.Pair.Channel), a.Pair.Address, a.Version, int(a.Status), micros(a.At), int(a.Program), a.Form, a.Discreet, a.Wording, a.Provider,
 	}
-	return u.run(`INSERT INTO attempts (id, message, number, channel, address, version, status, at, program, form, discreet, wording, provider)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		a.ID, s.Message, a.Number, int(a.Pair.Channel), a.Pair.Address, a.Version, int(a.Status), micros(a.At), int(a.Program), a.Form, a.Discreet, a.Wording, a.Provider)
+}
+
+func (r *ride) insertTries(list [][]any) error {
+	return r.insert(into{"attempts", typed("id BIGINT, message BIGINT, number SMALLINT, channel SMALLINT, address BIGINT, version BIGINT, status SMALLINT, at BIGINT, " +
+		"program SMALLINT, form TEXT, discreet BOOLEAN, wording TEXT, provider TEXT"), ""}, list)
 }
 
 // claimedTexts reads where the claimed messages go: here, and never from a cache.
-func (u *unit) claimedTexts() error {
+func (r *ride) claimedTexts() error {
 	want := map[int64]struct{}{}
-	for _, s := range u.c.Steps {
-		if s.Attempt != nil && s.Attempt.Pair.Address != 0 && !u.refused[s.Message] {
-			want[s.Attempt.Pair.Address] = struct{}{}
+	for _, u := range r.units {
+		for _, s := range u.c.Steps {
+			if s.Attempt != nil && s.Attempt.Pair.Address != 0 && !u.refused[s.Message] {
+				u.kept.Texts[s.Attempt.Pair.Address] = ""
+				want[s.Attempt.Pair.Address] = struct{}{}
+			}
 		}
 	}
 	if len(want) == 0 {
 		return nil
 	}
-	return u.addressTexts(u.ctx, u.tx, rows(want), u.kept.Texts)
+	// By the end of the transaction is soon enough.
+	return r.look(addressTexts+r.among("a.id", 1), r.addressText(func(id int64, text string) {
+		for _, u := range r.units {
+			if _, asked := u.kept.Texts[id]; asked {
+				u.kept.Texts[id] = text
+			}
+		}
+	}), keysOf(r.DB, want))
 }
 
-// edits moves attempts forward, never back.
-func (u *unit) edits() error {
-	for _, e := range u.c.Edits {
+// edits moves attempts forward, never back. Several are locked first, in order.
+func (r *ride) edits() error {
+	var list []*gateway.Edit
+	for _, u := range r.units {
+		for i := range u.c.Edits {
+			list = append(list, &u.c.Edits[i])
+		}
+	}
+	for len(list) > 0 { // what is said of one attempt twice is kept one after the other
+		first, again := map[int64]*gateway.Edit{}, []*gateway.Edit(nil)
+		for _, e := range list {
+			if first[e.Attempt] != nil {
+				again = append(again, e)
+			} else {
+				first[e.Attempt] = e
+			}
+		}
+		if err := r.edit(first); err != nil {
+			return err
+		}
+		list = again
+	}
+	return r.writeUsage()
+}
+
+func (r *ride) edit(edits map[int64]*gateway.Edit) error {
+	unsent := 0
+	var moved []any
+	for _, e := range edits {
 		if e.Unsent != nil {
-			was, err := u.lockAttempt(e.Attempt)
-			if err != nil {
-				return err
-			}
-			if was < gateway.AttemptTaken {
-				u.givePlace(e.Unsent)
-			}
+			unsent++
 		}
-		n, err := u.edit(e)
-		if err == nil && n == 0 {
-			if err = u.writeToldOf(map[int64]struct{}{e.Attempt: {}}); err == nil {
-				_, err = u.edit(e)
-			}
-		}
-		if err != nil {
+		moved = append(moved, []any{e.Attempt, int(e.Status), e.ProviderID, e.Code})
+	}
+	if err := r.tellLetters(edits); err != nil {
+		return err
+	}
+	if len(edits) > 1 || unsent > 0 {
+		if err := r.lockAttempts(edits, unsent); err != nil {
 			return err
 		}
 	}
-	return u.writeUsage()
+	return r.all(`UPDATE attempts SET status = CASE WHEN attempts.status < x.status THEN x.status ELSE attempts.status END,
+		provider_id = CASE WHEN x.provider = '' THEN attempts.provider_id ELSE x.provider END, code = CASE WHEN x.code = '' THEN attempts.code ELSE x.code END
+		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS SMALLINT) AS status, e.value ->> 2 AS provider, e.value ->> 3 AS code FROM `+r.each(1)+`) x
+		WHERE attempts.id = x.id`, moved)
 }
 
-func (u *unit) lockAttempt(id int64) (is gateway.AttemptStatus, err error) {
-	read := func() error {
-		return u.tx.QueryRowContext(u.ctx, "SELECT status FROM attempts WHERE id = $1"+u.lock("NO KEY UPDATE"), id).Scan(&is)
-	}
-	if err = read(); errors.Is(err, sql.ErrNoRows) { // the first try of a letter, of which nothing was heard alone so far
-		if err = u.writeToldOf(map[int64]struct{}{id: {}}); err == nil {
-			err = read()
+// tellLetters gives first tries of letters a row before something is kept of them alone. They
+// have their messages' ids, which the change names too: in a step, or in what was heard.
+func (r *ride) tellLetters(edits map[int64]*gateway.Edit) error {
+	first := map[int64]struct{}{}
+	for _, u := range r.units {
+		for i := range u.c.Steps {
+			if id := u.c.Steps[i].Message; edits[id] != nil {
+				first[id] = struct{}{}
+			}
+		}
+		for i := range u.c.Heard {
+			if id := u.c.Heard[i].Message; edits[id] != nil {
+				first[id] = struct{}{}
+			}
 		}
 	}
-	return is, found(err)
+	if len(first) == 0 {
+		return nil
+	}
+	return r.writeToldOf(first)
 }
 
-func (u *unit) edit(e gateway.Edit) (int64, error) {
-	return u.exec(`UPDATE attempts SET status = CASE WHEN status < $2 THEN $2 ELSE status END,
-		provider_id = CASE WHEN $3 = '' THEN provider_id ELSE $3 END, code = CASE WHEN $4 = '' THEN code ELSE $4 END WHERE id = $1`,
-		e.Attempt, int(e.Status), e.ProviderID, e.Code)
+// lockAttempts locks attempts, and gives the places back of those that are unsent now.
+func (r *ride) lockAttempts(edits map[int64]*gateway.Edit, unsent int) error {
+	places := unsent > 0
+	err := r.look("SELECT id, status FROM attempts WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
+		var id int64
+		var was gateway.AttemptStatus
+		err := s.Scan(&id, &was)
+		if e := edits[id]; err == nil && e.Unsent != nil {
+			unsent--
+			if was < gateway.AttemptTaken {
+				r.givePlace(e.Unsent)
+			}
+		}
+		return err
+	}, keysOf(r.DB, edits))
+	if err != nil || !places {
+		return err
+	}
+	if err := r.tx.flush(); err != nil {
+		return err
+	}
+	if unsent > 0 {
+		return gateway.ErrNotFound
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 
@@ -95,22 +94,20 @@ func refuses(s *preferences.Snapshot, n *number) bool {
 // writeMirrors makes what was said due, all in one statement and in the keys' order. A
 // wish with proof counts until a refusal; in one change the wish, because what belongs on
 // the list is judged by the snapshot in any case.
-func (u *unit) writeMirrors() error {
-	if len(u.mirrors) == 0 {
-		return nil
+func (r *ride) writeMirrors() error {
+	by := map[string]*unit{}
+	for _, u := range r.units {
+		for key := range u.mirrors {
+			by[key] = u
+		}
 	}
-	list := make([][]any, 0, len(u.mirrors))
-	for _, key := range slices.Sorted(maps.Keys(u.mirrors)) {
-		m := u.mirrors[key]
-		list = append(list, []any{key, int(m.kind), int(m.lift), int(channels.AllPrograms &^ m.out)})
+	var list []any
+	for _, key := range slices.Sorted(maps.Keys(by)) {
+		m := by[key].mirrors[key]
+		list = append(list, []any{key, int(m.kind), int(m.lift), int(channels.AllPrograms &^ m.out), micros(by[key].c.At)})
 	}
-	param, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	return u.run(`INSERT INTO mirrors (key, kind, gen, lift, changed_at, due_at) SELECT e.value ->> 0, CAST(e.value ->> 1 AS SMALLINT), 1,
-		CAST(e.value ->> 2 AS BIGINT), CAST($2 AS BIGINT), CAST($2 AS BIGINT) FROM `+u.each(1)+` WHERE true
+	return r.all(`INSERT INTO mirrors (key, kind, gen, lift, changed_at, due_at) SELECT e.value ->> 0, CAST(e.value ->> 1 AS SMALLINT), 1,
+		CAST(e.value ->> 2 AS BIGINT), CAST(e.value ->> 4 AS BIGINT), CAST(e.value ->> 4 AS BIGINT) FROM `+r.each(1)+` WHERE true
 		ON CONFLICT (key) DO UPDATE SET gen = mirrors.gen + 1, tries = 0, changed_at = excluded.changed_at, due_at = excluded.due_at,
-		lift = (mirrors.lift & (SELECT CAST(e.value ->> 3 AS BIGINT) FROM `+u.each(1)+` WHERE e.value ->> 0 = mirrors.key)) | excluded.lift`,
-		string(param), micros(u.c.At))
+		lift = (mirrors.lift & (SELECT CAST(e.value ->> 3 AS BIGINT) FROM `+r.each(1)+` WHERE e.value ->> 0 = mirrors.key)) | excluded.lift`, list)
 }

@@ -55,7 +55,7 @@ func (d *DB) Mirrors(ctx context.Context, kind channels.Kind, keys []string) ([]
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT "+mirrorColumns+" FROM mirrors WHERE key IN "+d.texts(1), rows(setOf(keys)))
+	list, err := d.read.QueryContext(ctx, "SELECT "+mirrorColumns+" FROM mirrors WHERE "+d.amongTexts("key", 1), keysOf(d, setOf(keys)))
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (d *DB) MirrorsAt(ctx context.Context, kind channels.Kind, addresses []stri
 	for _, a := range addresses {
 		keys[d.keys.addressKey(a)] = struct{}{}
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT DISTINCT key FROM addresses WHERE key IN "+d.texts(1), rows(keys))
+	list, err := d.read.QueryContext(ctx, "SELECT DISTINCT key FROM addresses WHERE "+d.amongTexts("key", 1), keysOf(d, keys))
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +114,8 @@ func (d *DB) mirrorFacts(ctx context.Context, list []gateway.Mirror) error {
 	if len(at) == 0 {
 		return nil
 	}
-	param := rows(setOf(slices.Collect(maps.Keys(at))))
-	numbers, err := d.read.QueryContext(ctx, "SELECT key, stops, said FROM numbers WHERE key IN "+d.texts(1), param)
+	param := keysOf(d, at)
+	numbers, err := d.read.QueryContext(ctx, "SELECT key, stops, said FROM numbers WHERE "+d.amongTexts("key", 1), param)
 	if err != nil {
 		return err
 	}
@@ -138,9 +138,9 @@ func (d *DB) mirrorFacts(ctx context.Context, list []gateway.Mirror) error {
 	return d.owners(ctx, param, at)
 }
 
-func (d *DB) owners(ctx context.Context, param string, at map[string]*gateway.Mirror) error {
+func (d *DB) owners(ctx context.Context, param any, at map[string]*gateway.Mirror) error {
 	list, err := d.read.QueryContext(ctx, `SELECT a.key, a.id, a.sealed, p.version, p.snapshot, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient
-		WHERE a.key IN `+d.texts(1)+" ORDER BY a.key, a.id", param)
+		WHERE `+d.amongTexts("a.key", 1)+" ORDER BY a.key, a.id", param)
 	if err != nil {
 		return err
 	}

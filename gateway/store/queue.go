@@ -167,10 +167,10 @@ func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	tries, err := d.attempts(ctx, "WHERE message IN "+d.ids(1)+" ORDER BY message, number", rows(ids))
+	tries, err := d.attempts(ctx, "WHERE "+d.among("message", 1)+" ORDER BY message, number", keysOf(d, ids))
 	if err == nil && len(mass) > 0 {
 		var first []gateway.Attempt
-		first, err = d.toldTries(ctx, "m.id IN "+d.ids(1), rows(mass))
+		first, err = d.toldTries(ctx, d.among("m.id", 1), keysOf(d, mass))
 		tries = append(first, tries...)
 	}
 	for _, a := range tries {
@@ -228,8 +228,8 @@ func one[T any](list []T, err error) (*T, error) {
 // handed over in a call count as well.
 func (d *DB) Calling(ctx context.Context, patients []int64) (int, error) {
 	var n, slices int
-	ids := rows(setOf(patients))
-	err := d.read.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM speaking WHERE patient IN "+d.ids(1)+") + (SELECT count(*) FROM messages WHERE patient IN "+d.ids(1)+" AND status = 1"+
+	ids := keysOf(d, setOf(patients))
+	err := d.read.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM speaking WHERE "+d.among("patient", 1)+") + (SELECT count(*) FROM messages WHERE "+d.among("patient", 1)+" AND status = 1"+
 		" AND (queue <> $2 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.id AND a.number = messages.attempts AND a.version <> 0)))",
 		ids, int(gateway.AnswerQueue)).Scan(&n)
 	if err != nil || n > 0 {
@@ -239,6 +239,6 @@ func (d *DB) Calling(ctx context.Context, patients []int64) (int, error) {
 	if err := d.read.QueryRowContext(ctx, "SELECT count(*) FROM slices WHERE status < 3").Scan(&slices); err != nil || slices == 0 {
 		return 0, err
 	}
-	err = d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages m JOIN slices s ON s.id = m.slice WHERE m.patient IN "+d.ids(1)+" AND m.status = 10 AND s.status < 3", ids).Scan(&n)
+	err = d.read.QueryRowContext(ctx, "SELECT count(*) FROM messages m JOIN slices s ON s.id = m.slice WHERE "+d.among("m.patient", 1)+" AND m.status = 10 AND s.status < 3", ids).Scan(&n)
 	return n, err
 }

@@ -82,7 +82,7 @@ func (d *DB) Snapshots(ctx context.Context, ids []int64) (map[int64]*preferences
 	if len(ids) == 0 {
 		return got, nil
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT id, version, snapshot FROM patients WHERE id IN "+d.ids(1), rows(setOf(ids)))
+	list, err := d.read.QueryContext(ctx, "SELECT id, version, snapshot FROM patients WHERE "+d.among("id", 1), keysOf(d, setOf(ids)))
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (d *DB) Usages(ctx context.Context, patients []int64) (map[int64]policy.Usa
 	if len(patients) == 0 {
 		return got, nil
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT patient, program, recent FROM usage WHERE patient IN "+d.ids(1), rows(setOf(patients)))
+	list, err := d.read.QueryContext(ctx, "SELECT patient, program, recent FROM usage WHERE "+d.among("patient", 1), keysOf(d, setOf(patients)))
 	if err != nil {
 		return nil, err
 	}
@@ -200,15 +200,18 @@ func (d *DB) AddressTexts(ctx context.Context, ids []int64) (map[int64]string, e
 	if len(ids) == 0 {
 		return got, nil
 	}
-	return got, d.addressTexts(ctx, d.read, rows(setOf(ids)), got)
+	list, err := d.read.QueryContext(ctx, addressTexts+d.among("a.id", 1), keysOf(d, setOf(ids)))
+	if err != nil {
+		return got, err
+	}
+	return got, scan(list, d.addressText(func(id int64, text string) { got[id] = text }))
 }
 
-func (d *DB) addressTexts(ctx context.Context, q querier, ids string, got map[int64]string) error {
-	list, err := q.QueryContext(ctx, "SELECT a.id, a.sealed, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient WHERE a.id IN "+d.ids(1), ids)
-	if err != nil {
-		return err
-	}
-	return scan(list, func(s scanner) error {
+const addressTexts = "SELECT a.id, a.sealed, p.data_key FROM addresses a JOIN patients p ON p.id = a.patient WHERE "
+
+// addressText opens a row of addressTexts.
+func (d *DB) addressText(got func(id int64, text string)) func(scanner) error {
+	return func(s scanner) error {
 		var id int64
 		var sealed, wrapped []byte
 		if err := s.Scan(&id, &sealed, &wrapped); err != nil {
@@ -220,9 +223,9 @@ func (d *DB) addressTexts(ctx context.Context, q querier, ids string, got map[in
 		}
 		var text string
 		err = open(key, sealed, &text)
-		got[id] = text
+		got(id, text)
 		return err
-	})
+	}
 }
 
 // Ledger gives a patient's events after one, oldest first. Of erased ones only

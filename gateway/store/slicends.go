@@ -118,8 +118,8 @@ func (f *finale) places() error {
 
 // leave takes messages out of the slice, those that still ride in it, and says which.
 func (f *finale) leave(messages map[int64]struct{}, status int, code string) (map[int64]bool, error) {
-	list, err := f.tx.QueryContext(f.ctx, "UPDATE messages SET status = $3, code = $4 WHERE id IN (SELECT id FROM messages WHERE id IN "+f.ids(1)+
-		" AND status = 10 AND slice = $2 ORDER BY id"+f.lock("NO KEY UPDATE")+") RETURNING id", rows(messages), f.open.ID, status, code)
+	list, err := f.tx.QueryContext(f.ctx, "UPDATE messages SET status = $3, code = $4 WHERE id IN (SELECT id FROM messages WHERE "+f.among("id", 1)+
+		" AND status = 10 AND slice = $2 ORDER BY id"+f.lock("NO KEY UPDATE")+") RETURNING id", keysOf(f.DB, messages), f.open.ID, status, code)
 	if err != nil {
 		return nil, fmt.Errorf("ending a slice: %w", err)
 	}
@@ -150,10 +150,10 @@ func (f *finale) drift() error {
 			delete(messages, id)
 		}
 	}
-	if err := f.run("UPDATE attempts SET status = $2, code = $3 WHERE status = 1 AND id IN "+f.ids(1), rows(attempts), int(gateway.AttemptUnknown), leaseEnded); err != nil {
+	if err := f.run("UPDATE attempts SET status = $2, code = $3 WHERE status = 1 AND "+f.among("id", 1), keysOf(f.DB, attempts), int(gateway.AttemptUnknown), leaseEnded); err != nil {
 		return err
 	}
-	return f.run("UPDATE messages SET ask_at = $2 WHERE id IN "+f.ids(1), rows(messages), micros(f.end.Ask))
+	return f.run("UPDATE messages SET ask_at = $2 WHERE "+f.among("id", 1), keysOf(f.DB, messages), micros(f.end.Ask))
 }
 
 const leaseEnded = "lease_ended"
@@ -189,7 +189,7 @@ func (f *finale) tell() error {
 	for _, i := range open[0].Items {
 		ids[i.Message] = struct{}{}
 	}
-	list, err := f.tx.QueryContext(f.ctx, "SELECT id, patient FROM messages WHERE status = 10 AND slice = $2 AND id IN "+f.ids(1), rows(ids), f.open.ID)
+	list, err := f.tx.QueryContext(f.ctx, "SELECT id, patient FROM messages WHERE status = 10 AND slice = $2 AND "+f.among("id", 1), keysOf(f.DB, ids), f.open.ID)
 	if err != nil {
 		return err
 	}

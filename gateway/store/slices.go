@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -105,16 +106,16 @@ var errLost = errors.New("somebody else was quicker")
 
 // within runs a change that is kept by statements of its own.
 func (d *DB) within(ctx context.Context, c *gateway.Change, what func(*unit) error) error {
-	tx, err := d.write.BeginTx(ctx, nil)
+	tx, err := d.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	u := newUnit(ctx, d, tx, c)
+	defer tx.end()
+	u := newRide(ctx, d, tx).add(c)
 	if err := what(u); err != nil {
-		return err
+		return cmp.Or(tx.fault, err)
 	}
-	if err := tx.Commit(); err != nil {
+	if _, err := tx.commit(); err != nil {
 		return err
 	}
 	if len(u.happened) > 0 && d.woken != nil {
@@ -191,8 +192,8 @@ func (l *lot) lockWaiting() error {
 		want[w.Pos] = struct{}{}
 	}
 	l.mine = map[int64]bool{}
-	list, err := l.tx.QueryContext(l.ctx, "SELECT pos, message, tries FROM recipients WHERE campaign = $1 AND state = 1 AND pos IN "+l.ids(2)+" ORDER BY pos"+l.lock("NO KEY UPDATE SKIP LOCKED"),
-		l.claim.Campaign.ID, rows(want))
+	list, err := l.tx.QueryContext(l.ctx, "SELECT pos, message, tries FROM recipients WHERE campaign = $1 AND state = 1 AND "+l.among("pos", 2)+" ORDER BY pos"+l.lock("NO KEY UPDATE SKIP LOCKED"),
+		l.claim.Campaign.ID, keysOf(l.DB, want))
 	if err != nil {
 		return err
 	}

@@ -14,11 +14,11 @@ import (
 type table struct {
 	pg      bool
 	n       int
-	columns []column
+	columns []values
 }
 
-// column is a name and a type, and its values: numbers, texts or bytes.
-type column struct {
+// values are a column: a name and a type, and numbers, texts or bytes.
+type values struct {
 	name, kind string
 	numbers    []int64
 	texts      []string
@@ -27,7 +27,7 @@ type column struct {
 
 // table makes an empty one of columns such as "id BIGINT", "code TEXT" or "facts BYTEA".
 func (d *DB) table(columns ...string) *table {
-	t := &table{pg: d.pg, columns: make([]column, len(columns))}
+	t := &table{pg: d.pg, columns: make([]values, len(columns))}
 	for i, c := range columns {
 		t.columns[i].name, t.columns[i].kind, _ = strings.Cut(c, " ")
 	}
@@ -35,9 +35,9 @@ func (d *DB) table(columns ...string) *table {
 }
 
 // row adds a row, a value for each column.
-func (t *table) row(values ...any) {
+func (t *table) row(of ...any) {
 	t.n++
-	for i, v := range values {
+	for i, v := range of {
 		c := &t.columns[i]
 		switch v := v.(type) {
 		case int64:

@@ -11,17 +11,19 @@ import (
 // templates keeps what is done to the practice's own texts. A number that is taken, a
 // version that does not wait, and an author who approves are refused here too,
 // whatever was looked at before.
-func (u *unit) templates() error {
-	for i := range u.c.Templates {
-		n, err := u.template(&u.c.Templates[i])
-		if err != nil {
-			return err
+func (r *ride) templates() error {
+	return r.perUnit(func(u *unit) error {
+		for i := range u.c.Templates {
+			n, err := u.template(&u.c.Templates[i])
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return gateway.ErrStale
+			}
 		}
-		if n == 0 {
-			return gateway.ErrStale
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (u *unit) template(s *gateway.TemplateStep) (int64, error) {

@@ -119,7 +119,7 @@ func (v *verifier) rowsOf(batch []sealRow) (map[[2]int64]link, error) {
 				ids[s.row] = struct{}{}
 			}
 		}
-		links, err := v.links(v.ctx, v.read, kind, "WHERE r.id IN "+v.ids(1), rows(ids))
+		links, err := v.links(v.ctx, v.read, kind, "WHERE "+v.among("r.id", 1), keysOf(v.DB, ids))
 		if err != nil {
 			return nil, err
 		}

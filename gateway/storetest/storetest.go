@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 	runMailboxes(t, open)
 	runErasure(t, open)
 	runTasks(t, open)
+	runRides(t, open)
 }
 
 func (b Bench) commit(t *testing.T, c gateway.Change) gateway.Kept {

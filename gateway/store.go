@@ -140,6 +140,6 @@ type AuditRow struct {
 // miss never means consent.
 type Cache interface {
 	GetMany(ctx context.Context, patients []int64) map[int64]*preferences.Snapshot
-	Put(ctx context.Context, s *preferences.Snapshot)
+	Put(ctx context.Context, list ...*preferences.Snapshot)
 	Delete(ctx context.Context, patient int64)
 }

@@ -63,7 +63,13 @@ type poison struct {
 	olds map[int64]*preferences.Snapshot
 }
 
-func (p *poison) Put(ctx context.Context, s *preferences.Snapshot) {
+func (p *poison) Put(ctx context.Context, list ...*preferences.Snapshot) {
+	for _, s := range list {
+		p.put(ctx, s)
+	}
+}
+
+func (p *poison) put(ctx context.Context, s *preferences.Snapshot) {
 	p.mu.Lock()
 	if p.olds[s.Patient] == nil {
 		p.olds[s.Patient] = s

@@ -4,6 +4,8 @@ package dispatch
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -98,8 +100,8 @@ func (d *Dispatcher) snapshots(ctx context.Context, patients []int64, fresh bool
 	}
 	for id, s := range read {
 		found[id] = known{s, "database"}
-		d.Cache.Put(ctx, s)
 	}
+	d.Cache.Put(ctx, slices.Collect(maps.Values(read))...)
 	return found, nil
 }
 

@@ -290,17 +290,25 @@ func TestVersionTextKeepsOrder(t *testing.T) {
 	})
 }
 
-var testMAC = []byte("the key of these tests")
+var ours = newVouchers([]byte("the key of these tests"))
+
+func readAs(patient int64, value string) *preferences.Snapshot {
+	s := &preferences.Snapshot{}
+	if !ours.readValue(patient, value, s) {
+		return nil
+	}
+	return s
+}
 
 func TestReadValueTakesNothingElse(t *testing.T) {
-	good, err := appendValue(testMAC, sample(7, 5))
+	good, err := ours.appendValue(sample(7, 5))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if readValue(testMAC, 7, string(good)) == nil {
+	if readAs(7, string(good)) == nil {
 		t.Fatal("a good value was not read")
 	}
-	forged, err := appendValue([]byte("another key"), sample(7, 5))
+	forged, err := newVouchers([]byte("another key")).appendValue(sample(7, 5))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,21 +321,21 @@ func TestReadValueTakesNothingElse(t *testing.T) {
 		"another patient's": {8, string(good)}, "a version that is not its own": {7, newer}, "nothing": {7, ""}, "only a version": {7, string(good[:versionDigits])},
 		"cut": {7, string(good[:len(good)-1])}, "longer": {7, string(good) + "x"}, "another form": {7, string(good[:versionDigits]) + "\xff" + string(good[versionDigits+1:])},
 	} {
-		if readValue(testMAC, c.patient, c.value) != nil {
+		if readAs(c.patient, c.value) != nil {
 			t.Errorf("%s was read", name)
 		}
 	}
 }
 
 func FuzzReadValue(f *testing.F) {
-	good, err := appendValue(testMAC, sample(7, 5))
+	good, err := ours.appendValue(sample(7, 5))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(string(good))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, value string) {
-		if s := readValue(testMAC, 7, value); s != nil && (s.Patient != 7 || versionText(s.Version) != value[:versionDigits]) {
+		if s := readAs(7, value); s != nil && (s.Patient != 7 || versionText(s.Version) != value[:versionDigits]) {
 			t.Fatalf("read %+v", s)
 		}
 	})

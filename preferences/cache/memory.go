@@ -59,19 +59,21 @@ func (m *Memory) GetMany(_ context.Context, patients []int64) map[int64]*prefere
 	return found
 }
 
-// Put keeps a snapshot unless one at least as new is held.
-func (m *Memory) Put(_ context.Context, s *preferences.Snapshot) {
-	body, err := s.AppendBinary(nil)
-	if err != nil {
-		m.errors.Add(1)
-		return
-	}
-	m.held.Compute(s.Patient, func(old held, found bool) (held, otter.ComputeOp) {
-		if found && old.version >= s.Version {
-			return old, otter.CancelOp
+// Put keeps snapshots, each unless one at least as new is held.
+func (m *Memory) Put(_ context.Context, list ...*preferences.Snapshot) {
+	for _, s := range list {
+		body, err := s.AppendBinary(nil)
+		if err != nil {
+			m.errors.Add(1)
+			continue
 		}
-		return held{s.Version, body}, otter.WriteOp
-	})
+		m.held.Compute(s.Patient, func(old held, found bool) (held, otter.ComputeOp) {
+			if found && old.version >= s.Version {
+				return old, otter.CancelOp
+			}
+			return held{s.Version, body}, otter.WriteOp
+		})
+	}
 }
 
 // Delete forgets a patient's snapshot.

@@ -8,7 +8,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	// go-redis: the client that Redis itself maintains.
@@ -63,7 +66,7 @@ type Redis struct {
 	expiry   time.Duration
 	callTime time.Duration
 	breaker  breaker
-	mac      []byte // the key that values are vouched for with
+	vouchers *vouchers
 }
 
 // NewRedis makes the cache. It does not call the server: that may come later, or
@@ -90,7 +93,7 @@ func newRedis(o RedisOptions, callTime time.Duration) (*Redis, error) {
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	began := time.Now()
 	return &Redis{
-		client: redis.NewUniversalClient(u), cluster: u.IsClusterMode, expiry: o.Expiry, callTime: callTime, mac: mac,
+		client: redis.NewUniversalClient(u), cluster: u.IsClusterMode, expiry: o.Expiry, callTime: callTime, vouchers: newVouchers(mac),
 		breaker: breaker{now: func() time.Duration { return time.Since(began) }},
 	}, nil
 }
@@ -120,13 +123,14 @@ func (r *Redis) GetMany(ctx context.Context, patients []int64) map[int64]*prefer
 func (r *Redis) getBatch(ctx context.Context, patients []int64, found map[int64]*preferences.Snapshot) (hits int, err error) {
 	values, err := r.fetch(ctx, patients)
 	var broken []int64
+	room := make([]preferences.Snapshot, len(values)) // one for all
 	for i, value := range values {
 		text, ok := value.(string)
 		if !ok {
 			continue
 		}
-		if s := readValue(r.mac, patients[i], text); s != nil {
-			found[patients[i]] = s
+		if r.vouchers.readValue(patients[i], text, &room[i]) {
+			found[patients[i]] = &room[i]
 			hits++
 		} else {
 			broken = append(broken, patients[i])
@@ -167,18 +171,36 @@ func (r *Redis) fetch(ctx context.Context, patients []int64) ([]any, error) {
 	return values, err
 }
 
-// Put keeps a snapshot unless one at least as new is held. A reader that is slow may
+// Put keeps snapshots, each unless one at least as new is held. A reader that is slow may
 // still put an old one after Delete: it slows the next send, whose claim finds it
 // out and deletes it.
-func (r *Redis) Put(ctx context.Context, s *preferences.Snapshot) {
-	value, err := appendValue(r.mac, s)
-	if err != nil {
-		r.errors.Add(1)
-		return
+func (r *Redis) Put(ctx context.Context, list ...*preferences.Snapshot) {
+	for part := range slices.Chunk(list, maxBatch) {
+		r.call(ctx, func(ctx context.Context) error { return r.putBatch(ctx, part) })
 	}
-	r.call(ctx, func(ctx context.Context) error {
-		return forwards.Run(ctx, r.client, []string{key(s.Patient)}, value, r.expiry.Milliseconds()).Err()
-	})
+}
+
+func (r *Redis) putBatch(ctx context.Context, list []*preferences.Snapshot) error {
+	put := func() error {
+		pipe := r.client.Pipeline()
+		for _, s := range list {
+			value, err := r.vouchers.appendValue(s)
+			if err != nil {
+				r.errors.Add(1)
+				continue
+			}
+			forwards.EvalSha(ctx, pipe, []string{key(s.Patient)}, value, r.expiry.Milliseconds())
+		}
+		_, err := pipe.Exec(ctx)
+		return err
+	}
+	err := put()
+	if redis.HasErrorPrefix(err, "NOSCRIPT") { // a server that was started anew
+		if err = forwards.Load(ctx, r.client).Err(); err == nil {
+			err = put()
+		}
+	}
+	return err
 }
 
 // Delete forgets a patient's snapshot, also when the caller has hung up meanwhile.
@@ -246,43 +268,65 @@ func versionOrder(version int64) uint64 { return uint64(version) + 1<<63 }
 func versionText(version int64) string { return fmt.Sprintf("%020d", versionOrder(version)) }
 
 // A value is the version, what vouches for it, and the snapshot's binary form.
-func appendValue(key []byte, s *preferences.Snapshot) ([]byte, error) {
+func (v *vouchers) appendValue(s *preferences.Snapshot) ([]byte, error) {
 	version := versionText(s.Version)
 	head := append(make([]byte, 0, versionDigits+sha256.Size+128), version...)
 	b, err := s.AppendBinary(head[:versionDigits+sha256.Size])
 	if err != nil {
 		return nil, err
 	}
-	copy(b[versionDigits:], voucher(key, s.Patient, version, b[versionDigits+sha256.Size:]))
+	sum := v.vouch(s.Patient, b[:versionDigits], b[versionDigits+sha256.Size:])
+	copy(b[versionDigits:], sum[:])
 	return b, nil
 }
 
-func voucher(key []byte, patient int64, version string, body []byte) []byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(patient)))
-	mac.Write([]byte(version))
-	mac.Write(body)
-	return mac.Sum(nil)
+// vouchers vouch for values, and keep what is the same for all of them: a screening asks
+// for a million values a second.
+type vouchers struct{ macs sync.Pool }
+
+// mac is an HMAC and what it works on.
+type mac struct {
+	hash.Hash
+	patient [8]byte
+	sum     []byte
+	value   []byte
 }
 
-// readValue gives the snapshot in a value, or nil when it is none of this patient.
+func newVouchers(key []byte) *vouchers {
+	return &vouchers{sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key)} }}}
+}
+
+func (v *vouchers) vouch(patient int64, version, body []byte) (sum [sha256.Size]byte) {
+	m := v.macs.Get().(*mac)
+	defer v.macs.Put(m)
+	copy(sum[:], m.vouch(patient, version, body))
+	return sum
+}
+
+func (m *mac) vouch(patient int64, version, body []byte) []byte {
+	m.Reset()
+	binary.BigEndian.PutUint64(m.patient[:], uint64(patient))
+	m.Write(m.patient[:])
+	m.Write(version)
+	m.Write(body)
+	m.sum = m.Sum(m.sum[:0])
+	return m.sum
+}
+
+// readValue reads a value into the snapshot, and says whether it is one of this patient.
 // The two versions must agree: a value that claims to be newer than it is would
 // keep every later one out.
-func readValue(key []byte, patient int64, value string) *preferences.Snapshot {
-	if len(value) < versionDigits+sha256.Size {
-		return nil
+func (v *vouchers) readValue(patient int64, text string, s *preferences.Snapshot) bool {
+	if len(text) < versionDigits+sha256.Size {
+		return false
 	}
-	body := []byte(value[versionDigits+sha256.Size:])
-	if !hmac.Equal(voucher(key, patient, value[:versionDigits], body), []byte(value[versionDigits:versionDigits+sha256.Size])) {
-		return nil
+	m := v.macs.Get().(*mac)
+	defer v.macs.Put(m)
+	m.value = append(m.value[:0], text...)
+	version, said, body := m.value[:versionDigits], m.value[versionDigits:versionDigits+sha256.Size], m.value[versionDigits+sha256.Size:]
+	if !hmac.Equal(m.vouch(patient, version, body), said) {
+		return false
 	}
-	version, err := strconv.ParseUint(value[:versionDigits], 10, 64)
-	if err != nil {
-		return nil
-	}
-	s := read(patient, body)
-	if s == nil || versionOrder(s.Version) != version {
-		return nil
-	}
-	return s
+	order, err := strconv.ParseUint(text[:versionDigits], 10, 64)
+	return err == nil && s.UnmarshalBinary(body) == nil && s.Patient == patient && versionOrder(s.Version) == order
 }

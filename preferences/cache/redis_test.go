@@ -146,17 +146,17 @@ func TestRedisForgets(t *testing.T) {
 func TestRedisPoisoned(t *testing.T) {
 	ctx := context.Background()
 	r := openCalm(t, redisURL(t), time.Minute)
-	other, err := appendValue(r.mac, sample(2, 9))
+	other, err := r.vouchers.appendValue(sample(2, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := appendValue(r.mac, sample(1, 9))
+	own, err := r.vouchers.appendValue(sample(1, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
 	forged := sample(1, 9)
 	forged.UnencryptedOK = !forged.UnencryptedOK
-	somebodys, err := appendValue([]byte("another key"), forged)
+	somebodys, err := newVouchers([]byte("another key")).appendValue(forged)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
 
 	"harmonize.care/heed/preferences"
 )
@@ -71,7 +73,7 @@ type Links struct {
 
 // key is what one secret gives for one kind of link.
 type key struct {
-	mac   []byte
+	macs  *sync.Pool // HMACs under the key: a campaign makes two links for each of a million people
 	block cipher.Block
 }
 
@@ -101,7 +103,7 @@ func newKey(secret []byte, k kind) (key, error) {
 		return key{}, fmt.Errorf("keys for links: %w", err)
 	}
 	block, err := aes.NewCipher(drawn[32:])
-	return key{mac: drawn[:32], block: block}, err
+	return key{macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, drawn[:32]) }}, block: block}, err
 }
 
 // Secure links to a message that is read behind the date-of-birth check.
@@ -208,7 +210,9 @@ func (l *Links) read(k kind, token string, n int) ([]int64, error) {
 }
 
 func (k key) tag(plain []byte) []byte {
-	mac := hmac.New(sha256.New, k.mac)
+	mac := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(mac)
+	mac.Reset()
 	mac.Write(plain)
 	return mac.Sum(nil)[:tagSize:tagSize]
 }

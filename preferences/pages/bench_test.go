@@ -88,7 +88,7 @@ func (m *mailbox) Send(_ context.Context, out channels.Outgoing) (channels.Recei
 type noCache struct{}
 
 func (noCache) GetMany(context.Context, []int64) map[int64]*preferences.Snapshot { return nil }
-func (noCache) Put(context.Context, *preferences.Snapshot)                       {}
+func (noCache) Put(context.Context, ...*preferences.Snapshot)                    {}
 func (noCache) Delete(context.Context, int64)                                    {}
 
 func newBench(t *testing.T, change ...func(*policy.File)) *bench {

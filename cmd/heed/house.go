@@ -55,7 +55,8 @@ type house struct {
 	runner     *campaign.Runner
 	links      *link.Links
 	calendar   *calendar.Writer
-	bell       *jobs.Bell
+	bell       *jobs.Bell // something waits in a queue
+	moved      *jobs.Bell // a campaign was started, or has more to do
 	happened   *jobs.Bell // something happened that others asked to be told of
 	carriers   carriers
 	clock      *sandbox.Clock    // nil in live mode
@@ -71,7 +72,7 @@ const (
 // openHouse puts the gateway together. base is where the sandbox answers, "" when
 // nothing is sent by this process. ready says why nothing may be claimed, or nil.
 func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base string, ready func() error) (_ *house, err error) {
-	h := &house{cfg: cfg, log: log, hostClock: time.Now, now: time.Now, templates: templates.Builtin(), bell: jobs.NewBell(), happened: jobs.NewBell()}
+	h := &house{cfg: cfg, log: log, hostClock: time.Now, now: time.Now, templates: templates.Builtin(), bell: jobs.NewBell(), moved: jobs.NewBell(), happened: jobs.NewBell()}
 	if cfg.Providers.Mode == config.Sandbox {
 		h.clock = sandbox.NewClock(time.Now)
 		h.now = h.clock.Now
@@ -143,7 +144,8 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 // furnishCampaigns puts in what sends to audiences, through the same dispatcher.
 func (h *house) furnishCampaigns(ready func() error) {
 	h.campaigns = &campaign.Service{
-		Office: h.db, Door: h.dispatcher, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
+		Office: h.db, Door: h.dispatcher, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity, Now: h.now, NewID: h.ids.New,
+		Wake:    func() { h.moved.Ring(); h.bell.Ring() }, // a test of a text goes by the queue
 		Testers: h.cfg.TestersOf(),
 	}
 	var shared redis.UniversalClient
@@ -151,7 +153,7 @@ func (h *house) furnishCampaigns(ready func() error) {
 		shared = h.redis.Client()
 	}
 	h.runner = &campaign.Runner{
-		Store: h.db, Door: h.dispatcher, Fence: h.fence, Pace: jobs.NewPace(shared, h.hostClock), Now: h.now, NewID: h.ids.New, Ready: ready, Wake: h.bell.Ring,
+		Store: h.db, Door: h.dispatcher, Fence: h.fence, Pace: jobs.NewPace(shared, h.hostClock), Now: h.now, NewID: h.ids.New, Ready: ready, Wake: h.moved.Ring,
 		Fault: h.dispatcher.Fault, Offset: int(random() % 1024), Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
 	}
 }

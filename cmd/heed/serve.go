@@ -141,7 +141,7 @@ func (s *server) loops() []jobs.Loop {
 	}
 	for worker := range campaignWorkers {
 		list = append(list, jobs.Loop{
-			Name: fmt.Sprintf("campaigns %d", worker), Bell: s.bell, Interval: 200 * time.Millisecond, Log: s.log,
+			Name: fmt.Sprintf("campaigns %d", worker), Bell: s.moved, Interval: 200 * time.Millisecond, Log: s.log,
 			Work: func(ctx context.Context) (int, error) { return s.runner.Work(ctx, worker) },
 		})
 	}

@@ -187,9 +187,9 @@ func (l *lot) writeSlices() error {
 		if len(items) == 0 {
 			continue
 		}
-		if err := l.run(`INSERT INTO slices (id, campaign, channel, program, batch, status, lease, at, provider, form, discreet, wording, asked, items)
-			VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13)`,
-			s.ID, l.claim.Campaign.ID, int(s.Channel), int(s.Program), s.Batch, micros(s.Lease), micros(l.c.At), s.Provider, s.Form, s.Discreet, s.Wording, string(s.Asked), writeItems(items)); err != nil {
+		if err := l.run(`INSERT INTO slices (id, campaign, channel, program, batch, status, lease, at, provider, form, discreet, wording, asked, people, items)
+			VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+			s.ID, l.claim.Campaign.ID, int(s.Channel), int(s.Program), s.Batch, micros(s.Lease), micros(l.c.At), s.Provider, s.Form, s.Discreet, s.Wording, string(s.Asked), len(items), writeItems(items)); err != nil {
 			return err
 		}
 	}

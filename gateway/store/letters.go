@@ -2,9 +2,8 @@ package store
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"strconv"
+	"encoding/binary"
+	"errors"
 
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/campaign"
@@ -27,7 +26,8 @@ func (d *DB) slices(ctx context.Context, q querier, where string, args ...any) (
 	return got, scan(list, func(s scanner) error {
 		var o campaign.Open
 		var at int64
-		var asked, items string
+		var asked string
+		var items []byte
 		if err := s.Scan(&o.ID, &o.Campaign, &o.Status, &o.Batch, &o.Channel, &o.Program, &at, &o.Provider, &o.Form, &o.Discreet, &o.Wording, &asked, &items); err != nil {
 			return err
 		}
@@ -38,28 +38,45 @@ func (d *DB) slices(ctx context.Context, q querier, where string, args ...any) (
 	})
 }
 
-func writeItems(list []campaign.OpenItem) string {
-	b := []byte{'['}
-	for n, i := range list {
-		if n > 0 {
-			b = append(b, ',')
-		}
-		for k, v := range [...]int64{i.Message, i.Attempt, int64(i.Number), i.Pos, i.Patient, i.Address, i.Version} {
-			b = strconv.AppendInt(append(b, "[,"[min(k, 1)]), v, 10)
-		}
-		b = append(b, ']')
-	}
-	return string(append(b, ']'))
+// fields are an item's numbers, but for its message and patient as what they are close to.
+func fields(i *campaign.OpenItem) [7]int64 {
+	return [7]int64{i.Message, i.Attempt - i.Message, int64(i.Number), i.Pos, i.Patient, i.Address - i.Patient, i.Version}
 }
 
-func readItems(text string) ([]campaign.OpenItem, error) {
-	var list [][7]int64
-	if err := json.Unmarshal([]byte(text), &list); err != nil {
-		return nil, fmt.Errorf("the items of a slice cannot be read: %w", err)
+// writeItems writes items short: of most numbers how far they are from the one before.
+func writeItems(list []campaign.OpenItem) []byte {
+	b := binary.AppendUvarint(make([]byte, 0, 32*len(list)), uint64(len(list)))
+	var last [7]int64
+	for n := range list {
+		is := fields(&list[n])
+		for k := range is {
+			b = binary.AppendVarint(b, is[k]-last[k])
+		}
+		last = is
 	}
-	items := make([]campaign.OpenItem, len(list))
-	for n, i := range list {
-		items[n] = campaign.OpenItem{Message: i[0], Attempt: i[1], Number: int(i[2]), Pos: i[3], Patient: i[4], Address: i[5], Version: i[6]}
+	return b
+}
+
+var errItems = errors.New("the items of a slice cannot be read")
+
+func readItems(b []byte) ([]campaign.OpenItem, error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)) {
+		return nil, errItems
+	}
+	b = b[size:]
+	items := make([]campaign.OpenItem, n)
+	var is [7]int64
+	for i := range items {
+		for k := range is {
+			step, size := binary.Varint(b)
+			if size <= 0 {
+				return nil, errItems
+			}
+			is[k] += step
+			b = b[size:]
+		}
+		items[i] = campaign.OpenItem{Message: is[0], Attempt: is[0] + is[1], Number: int(is[2]), Pos: is[3], Patient: is[4], Address: is[4] + is[5], Version: is[6]}
 	}
 	return items, nil
 }
@@ -141,8 +158,8 @@ func (r *ride) writeToldOf(messages map[int64]struct{}) error {
 // the message, what was asked with the slice that claimed it first, and the way with the
 // try. The condition is on messages m. The id is the message's.
 func (d *DB) toldDecisions(ctx context.Context, where string, args ...any) ([]gateway.DecisionRecord, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT m.id, COALESCE(m.patient, 0), m.facts, p.data_key, COALESCE(a.slice, m.slice), COALESCE(a.channel, 0), COALESCE(a.address, 0), COALESCE(a.form, ''),
-		COALESCE(a.discreet, FALSE) FROM messages m LEFT JOIN attempts a ON a.message = m.id AND a.number = 1 LEFT JOIN patients p ON p.id = m.patient WHERE m.slice IS NOT NULL AND `+where, args...)
+	list, err := d.read.QueryContext(ctx, `SELECT m.id, COALESCE(m.patient, 0), m.facts, p.data_key, COALESCE(a.slice, m.slice, 0), COALESCE(a.channel, 0), COALESCE(a.address, 0), COALESCE(a.form, ''),
+		COALESCE(a.discreet, FALSE) FROM messages m LEFT JOIN attempts a ON a.message = m.id AND a.number = 1 LEFT JOIN patients p ON p.id = m.patient WHERE m.campaign IS NOT NULL AND `+where, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -92,6 +92,9 @@ func (f *finale) giveBack() error {
 	if len(unsent) == 0 {
 		return nil
 	}
+	if err := f.run("UPDATE slices SET people = people - $2 WHERE id = $1", f.open.ID, len(unsent)); err != nil {
+		return err
+	}
 	if f.open.Batch {
 		if err := f.writeTold(f.open, unsent, gateway.AttemptUnsent, "attempts.status = 1"); err != nil {
 			return err
@@ -118,7 +121,11 @@ func (f *finale) places() error {
 
 // leave takes messages out of the slice, those that still ride in it, and says which.
 func (f *finale) leave(messages map[int64]struct{}, status int, code string) (map[int64]bool, error) {
-	list, err := f.tx.QueryContext(f.ctx, "UPDATE messages SET status = $3, code = $4 WHERE id IN (SELECT id FROM messages WHERE "+f.among("id", 1)+
+	slice := "slice"
+	if status == returned {
+		slice = "NULL" // it is counted with its recipient again
+	}
+	list, err := f.tx.QueryContext(f.ctx, "UPDATE messages SET status = $3, code = $4, slice = "+slice+" WHERE id IN (SELECT id FROM messages WHERE "+f.among("id", 1)+
 		" AND status = 10 AND slice = $2 ORDER BY id"+f.lock("NO KEY UPDATE")+") RETURNING id", keysOf(f.DB, messages), f.open.ID, status, code)
 	if err != nil {
 		return nil, fmt.Errorf("ending a slice: %w", err)

@@ -53,17 +53,18 @@ CREATE TABLE slices (                     -- one claim of many: lease, state and
   discreet BOOLEAN NOT NULL DEFAULT FALSE,
   wording TEXT NOT NULL DEFAULT '',
   asked TEXT NOT NULL DEFAULT '',         -- what was asked of the policy for all of them: nothing of anybody
-  items TEXT NOT NULL                     -- the messages in it: ids and versions alone
+  people INTEGER NOT NULL,                -- how many messages are in it, those that left it for news of their own too
+  items BYTEA NOT NULL                    -- what it tells of each: ids and versions alone
 );
 CREATE INDEX slices_open ON slices (lease) WHERE status < 3;
 CREATE INDEX slices_unknown ON slices (at) WHERE status = 4;
-CREATE INDEX slices_unended ON slices (campaign) WHERE status IN (1, 2, 4);
+CREATE INDEX slices_campaign ON slices (campaign, status);
 -- A message of a campaign is written once, at the claim, with status 10: as its slice says. With 11 it was surely not
 -- sent, and its recipient waits. With every other status it is a message like any other.
 ALTER TABLE messages ADD COLUMN campaign BIGINT;
 ALTER TABLE messages ADD COLUMN slice BIGINT;
 ALTER TABLE messages ADD COLUMN facts BYTEA; -- what its first decision stood on, sealed under the patient's key; the slice holds what was asked
-CREATE INDEX messages_campaign ON messages (campaign, status) WHERE campaign IS NOT NULL;
+CREATE INDEX messages_campaign ON messages (campaign, status) WHERE campaign IS NOT NULL AND status <> 10; -- those that ride are counted by slice
 -- The first attempt of a letter has its message's id, and no row until something is heard of it alone: the slice
 -- tells all of it. Every other attempt of a slice stays claimed, which means: as its slice says.
 ALTER TABLE attempts ADD COLUMN slice BIGINT;

@@ -30,7 +30,7 @@ type benchScale struct {
 var quickScale = benchScale{Runs: 1, Size: 500, texts: 128, messages: 128, stops: 64, quiet: 16, loop: 20 * time.Millisecond}
 
 func fullScale(runs, size int) benchScale {
-	return benchScale{Runs: runs, Size: size, texts: size / 5, messages: 6400, stops: 3200, quiet: 320, loop: time.Second}
+	return benchScale{Runs: runs, Size: size, texts: size / 5, messages: size / 16, stops: size / 32, quiet: min(size/100, 300), loop: time.Second}
 }
 
 // measures are what can be asked for by name, in the order in which they are taken.
@@ -144,10 +144,7 @@ func (c *command) bench(ctx context.Context, scale benchScale, names []string) e
 		return b.all(measured, names)
 	})
 	cancel()
-	// What was made is taken away also after ctrl-C.
-	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancelEnd()
-	if err = errors.Join(err, place.clear(end, b.people)); err != nil {
+	if err = errors.Join(err, place.clear(ctx, b.people)); err != nil {
 		return err
 	}
 	r := b.report(place)

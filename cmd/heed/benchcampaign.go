@@ -42,7 +42,7 @@ func (b *bench) email(ctx context.Context) error {
 		}
 		b.figure(figure{
 			Name: "email", What: fmt.Sprintf("campaign email to %s people, rendering, fence and record included", short(float64(b.scale.Size))), Unit: "messages/s",
-			Of: "post_email", Aim: &goal{AtLeast: 60_000, CPU: 0.015, Memory: 128},
+			Of: "post_email", Aim: b.onPostgres(goal{AtLeast: 60_000, CPU: 0.015, Memory: 128}),
 		}).addSpent(many.rate, many.spent, b.scale.Size)
 		b.figure(figure{Name: "email_growth", What: "growth: time of a message in the large audience over the small one", Unit: "times", Aim: &goal{AtMost: 1.1}}).add(few.rate / many.rate)
 		b.figure(figure{Name: "email_memory", What: "growth: memory with the large audience over the small one", Unit: "times", Aim: &goal{AtMost: 1.1}}).add(many.peak / few.peak)

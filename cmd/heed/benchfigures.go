@@ -49,6 +49,14 @@ func (b *bench) figure(f figure) *figure {
 	return &f
 }
 
+// onPostgres is an aim that is one on PostgreSQL alone.
+func (b *bench) onPostgres(g goal) *goal {
+	if _, postgres := b.db.SQL(); postgres == "" {
+		return nil
+	}
+	return &g
+}
+
 func (f *figure) add(value float64) { f.Runs = append(f.Runs, value) }
 
 // addSpent adds a run with what it took of this process.

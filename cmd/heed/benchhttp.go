@@ -73,7 +73,7 @@ func (b *bench) manyMessages(ctx context.Context, client *http.Client, patients 
 		return err
 	}
 	b.figure(figure{
-		Name: "messages", What: "single messages, durable before 202, to the provider, 64 callers", Unit: "messages/s", Of: fmt.Sprintf("commits_%d", stopCallers), Aim: &goal{AtLeast: 8000},
+		Name: "messages", What: "single messages, durable before 202, to the provider, 64 callers", Unit: "messages/s", Of: fmt.Sprintf("commits_%d", stopCallers), Aim: b.onPostgres(goal{AtLeast: 8000}),
 	}).addSpent(float64(n)/took.Seconds(), used, n)
 	b.figure(figure{Name: "messages_answer", What: "… until 202, the median call", Unit: "ms"}).add(waits.quantile(0.5))
 	return nil
@@ -216,7 +216,7 @@ func (b *bench) manyStops(ctx context.Context, client *http.Client, from int) er
 		return err
 	}
 	b.figure(figure{
-		Name: "stops", What: "STOP taken in, durable and waited for, 16 callers", Unit: "stops/s", Of: fmt.Sprintf("commits_%d", stopCallers), Aim: &goal{Ratio: 0.2},
+		Name: "stops", What: "STOP taken in, durable and waited for, 16 callers", Unit: "stops/s", Of: fmt.Sprintf("commits_%d", stopCallers), Aim: b.onPostgres(goal{Ratio: 0.2}),
 	}).addSpent(float64(n)/took.Seconds(), used, n)
 	b.figure(figure{Name: "stop_p50", What: "… answered within, the median", Unit: "ms"}).add(waits.quantile(0.5))
 	b.figure(figure{Name: "stop_p99", What: "… answered within, 99 of 100", Unit: "ms", Aim: &goal{AtMost: 50}}).add(waits.quantile(0.99))

@@ -113,10 +113,13 @@ func (p *place) makeDatabase(ctx context.Context) (string, error) {
 		return "", errors.New("database.url: not an address")
 	}
 	name := fmt.Sprintf("heed_bench_%016x", random())
+	if err := p.onServer(ctx, "SELECT 1"); err != nil {
+		return "", err
+	}
+	p.made = name // from here on: whoever breaks off just now may have made it
 	if err := p.onServer(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
-	p.made = name
 	u.Path = "/" + name
 	return u.String(), nil
 }
@@ -150,8 +153,10 @@ func answersRedis(ctx context.Context, address string) error {
 	return nil
 }
 
-// clear takes everything away that was made.
+// clear takes everything away that was made, also after ctrl-C.
 func (p *place) clear(ctx context.Context, people *population) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	var errs []error
 	if p.made != "" {
 		errs = append(errs, p.onServer(ctx, "DROP DATABASE IF EXISTS "+p.made+" WITH (FORCE)"))

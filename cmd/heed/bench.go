@@ -144,11 +144,12 @@ func (c *command) bench(ctx context.Context, scale benchScale, names []string) e
 		return b.all(measured, names)
 	})
 	cancel()
-	if err = errors.Join(err, place.clear(ctx, b.people)); err != nil {
-		return err
+	left := place.clear(ctx, b.people)
+	if err != nil {
+		return errors.Join(err, left)
 	}
 	r := b.report(place)
-	return c.answer(r, func(w io.Writer) { r.write(w) })
+	return errors.Join(c.answer(r, func(w io.Writer) { r.write(w) }), left)
 }
 
 // all takes the measures that were asked for.
@@ -177,11 +178,15 @@ func (b *bench) awake(ctx context.Context) error {
 	return until(ctx, 10*time.Second, "the gateway is ready", func() (bool, error) { return b.ready() == nil, nil })
 }
 
+// lookEvery is how often something is looked at that is waited for: seldom enough to be no
+// load of its own, often enough for a campaign of a second.
+const lookEvery = 10 * time.Millisecond
+
 // until looks again and again until something holds.
 func until(ctx context.Context, most time.Duration, what string, holds func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("not within %s: %s", most, what))
 	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		if ok, err := holds(); ok || err != nil {

@@ -177,13 +177,16 @@ func forgetAll(ctx context.Context, address string, patients []int64) error {
 	for len(patients) > 0 {
 		part := patients[:min(1000, len(patients))]
 		patients = patients[len(part):]
-		_, err := r.Client().Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for _, patient := range part {
-				pipe.Del(ctx, cache.Key(patient))
-			}
-			return nil
-		})
-		if err != nil {
+		// The cache's client does not wait for a busy server; this can.
+		if err := until(ctx, 30*time.Second, "Redis deletes", func() (bool, error) {
+			_, err := r.Client().Pipelined(ctx, func(pipe redis.Pipeliner) error {
+				for _, patient := range part {
+					pipe.Del(ctx, cache.Key(patient))
+				}
+				return nil
+			})
+			return err == nil, nil
+		}); err != nil {
 			return fmt.Errorf("the snapshots in Redis could not be deleted, and go by themselves in %s: %w", cacheExpiry, err)
 		}
 	}

@@ -27,7 +27,7 @@ type benchScale struct {
 }
 
 // quickScale shows that everything works; its figures say little.
-var quickScale = benchScale{Runs: 1, Size: 500, texts: 128, messages: 128, stops: 64, quiet: 16, loop: 20 * time.Millisecond}
+var quickScale = benchScale{Runs: 1, Size: 60, texts: 32, messages: 16, stops: 16, quiet: 4, loop: 20 * time.Millisecond}
 
 func fullScale(runs, size int) benchScale {
 	return benchScale{Runs: runs, Size: size, texts: size / 5, messages: size / 16, stops: size / 32, quiet: min(size/100, 300), loop: time.Second}

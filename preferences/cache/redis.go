@@ -146,14 +146,14 @@ func (r *Redis) fetch(ctx context.Context, patients []int64) ([]any, error) {
 	if !r.cluster {
 		keys := make([]string, len(patients))
 		for i, patient := range patients {
-			keys[i] = key(patient)
+			keys[i] = Key(patient)
 		}
 		return r.client.MGet(ctx, keys...).Result()
 	}
 	pipe := r.client.Pipeline()
 	gets := make([]*redis.StringCmd, len(patients))
 	for i, patient := range patients {
-		gets[i] = pipe.Get(ctx, key(patient))
+		gets[i] = pipe.Get(ctx, Key(patient))
 	}
 	_, err := pipe.Exec(ctx)
 	if errors.Is(err, redis.Nil) { // the first command's, and a miss is no failure
@@ -189,7 +189,7 @@ func (r *Redis) putBatch(ctx context.Context, list []*preferences.Snapshot) erro
 				r.errors.Add(1)
 				continue
 			}
-			forwards.EvalSha(ctx, pipe, []string{key(s.Patient)}, value, r.expiry.Milliseconds())
+			forwards.EvalSha(ctx, pipe, []string{Key(s.Patient)}, value, r.expiry.Milliseconds())
 		}
 		_, err := pipe.Exec(ctx)
 		return err
@@ -216,11 +216,11 @@ func (r *Redis) drop(ctx context.Context, patients []int64) error {
 		return nil
 	}
 	if len(patients) == 1 {
-		return r.client.Del(ctx, key(patients[0])).Err()
+		return r.client.Del(ctx, Key(patients[0])).Err()
 	}
 	pipe := r.client.Pipeline()
 	for _, patient := range patients {
-		pipe.Del(ctx, key(patient))
+		pipe.Del(ctx, Key(patient))
 	}
 	_, err := pipe.Exec(ctx)
 	return err
@@ -254,7 +254,8 @@ func (r *Redis) Client() redis.UniversalClient { return r.client }
 // Close ends the connections.
 func (r *Redis) Close() error { return r.client.Close() }
 
-func key(patient int64) string {
+// Key is where a patient's snapshot lies.
+func Key(patient int64) string {
 	return prefix + strconv.FormatUint(uint64(patient), 36)
 }
 

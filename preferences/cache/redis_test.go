@@ -130,7 +130,7 @@ func TestRedisForgets(t *testing.T) {
 	ctx := context.Background()
 	r := openCalm(t, redisURL(t), 300*time.Millisecond)
 	r.Put(ctx, sample(1, 1))
-	left := func() time.Duration { return r.client.PTTL(ctx, key(1)).Val() }
+	left := func() time.Duration { return r.client.PTTL(ctx, Key(1)).Val() }
 	if got := left(); got <= 0 || got > 300*time.Millisecond {
 		t.Fatalf("it is held for %v", got)
 	}
@@ -165,7 +165,7 @@ func TestRedisPoisoned(t *testing.T) {
 		"a good version under another key": string(somebodys), "another patient's": string(other), "text": "yes", "nothing": "", "zeros": strings.Repeat("\x00", 64), "letters": strings.Repeat("z", 64),
 		"a version from the future": newest, "a version alone": versionText(1 << 62),
 	} {
-		if err := r.client.Set(ctx, key(1), value, 0).Err(); err != nil {
+		if err := r.client.Set(ctx, Key(1), value, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		before := r.Stats()
@@ -181,7 +181,7 @@ func TestRedisPoisoned(t *testing.T) {
 		}
 		r.Delete(ctx, 1)
 	}
-	if err := r.client.LPush(ctx, key(1), "no text at all").Err(); err != nil {
+	if err := r.client.LPush(ctx, Key(1), "no text at all").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if get(r, 1) != nil {

@@ -136,13 +136,13 @@ func (s *server) loops() []jobs.Loop {
 	for _, q := range gateway.Queues {
 		list = append(list, jobs.Loop{
 			Name: fmt.Sprintf("queue %d", q), Bell: s.bell, Interval: 200 * time.Millisecond, Log: s.log,
-			Work: func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) },
+			Work: s.unlessHeld(q, func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) }),
 		})
 	}
 	for worker := range campaignWorkers {
 		list = append(list, jobs.Loop{
 			Name: fmt.Sprintf("campaigns %d", worker), Bell: s.bell, Interval: 200 * time.Millisecond, Log: s.log,
-			Work: func(ctx context.Context) (int, error) { return s.runner.Work(ctx, worker) },
+			Work: s.unlessHeld(gateway.CampaignQueue, func(ctx context.Context) (int, error) { return s.runner.Work(ctx, worker) }),
 		})
 	}
 	return append(list,
@@ -220,6 +220,7 @@ func (s *server) figures() {
 		}
 		return 1
 	})
+	s.holdFigure()
 	s.metrics.Counter("heed_cache_hits_total", "Snapshots found in the cache.", func() float64 { return float64(s.stats().Hits) })
 	s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in the cache.", func() float64 { return float64(s.stats().Misses) })
 	s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(s.stats().Errors) })

@@ -211,11 +211,12 @@ type waiting struct {
 	patient  int64
 	campaign gateway.CampaignStatus
 	returned bool // it waits inside its campaign, and is claimed there
+	held     bool // nothing is sent now, this message neither
 }
 
 // mayGo: a message of a campaign goes while its campaign does, or has.
 func (w *waiting) mayGo() bool {
-	return !w.returned && w.campaign != gateway.CampaignPaused && w.campaign != gateway.CampaignCanceled
+	return !w.held && !w.returned && w.campaign != gateway.CampaignPaused && w.campaign != gateway.CampaignCanceled
 }
 
 // lockMessages locks the messages. A claim passes over what another worker holds,
@@ -232,7 +233,8 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 	}
 	free := map[int64]waiting{}
 	list, err := u.tx.QueryContext(u.ctx, `SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
-		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE id IN `+u.ids(1)+" ORDER BY id"+u.lock(lock), rows(want))
+		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0), queue <> $2 AND `+isHeld+` > 0 FROM messages WHERE id IN `+u.ids(1)+" ORDER BY id"+u.lock(lock),
+		rows(want), int(gateway.AnswerQueue))
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +243,7 @@ func (u *unit) lockMessages() (map[int64]waiting, error) {
 		var w waiting
 		var failed string
 		var status, slice int
-		if err := s.Scan(&id, &status, &w.attempts, &failed, &w.patient, &slice, &w.campaign); err != nil {
+		if err := s.Scan(&id, &status, &w.attempts, &failed, &w.patient, &slice, &w.campaign, &w.held); err != nil {
 			return err
 		}
 		w.status = standing(status, slice)

@@ -67,13 +67,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 }
 
 // loopback is our own address as this machine reaches it.
-func (s *server) loopback() string {
-	host, port, err := net.SplitHostPort(s.listener.Addr().String())
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
+func (s *server) loopback() string { return "http://" + nearby(s.listener.Addr().String()) }
 
 // run serves, works and looks after things until the context is done, and then
 // ends in order: no new calls, no new claims, what is under way is recorded.

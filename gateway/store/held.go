@@ -26,8 +26,10 @@ func (d *DB) Hold(ctx context.Context, c gateway.Change) error {
 }
 
 func (u *unit) holdSends(at time.Time) error {
-	return u.run("INSERT INTO marks (name, at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE marks.at = 0", heldMark, micros(at))
+	return u.run(keepHold, heldMark, micros(at))
 }
+
+const keepHold = "INSERT INTO marks (name, at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE marks.at = 0"
 
 // Release ends a hold together with the change that tells of it.
 func (d *DB) Release(ctx context.Context, c gateway.Change) error {

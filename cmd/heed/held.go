@@ -61,12 +61,15 @@ func sendingCommand(c *command) *cobra.Command {
 	}
 	hold.Flags().StringVar(&why, "reason", "", "why, for the audit log; name no patient (required)")
 	_ = hold.MarkFlagRequired("reason") // it fails only for a flag that is not there
+	var lost bool
 	release := &cobra.Command{
 		Use: "release", Short: "Let sends go on", Args: cobra.NoArgs,
+		Long: "Let sends go on. With --lost, after a restore or a failover that may have lost commits: what was due when the hold began may\nhave gone out already. It is given up where it is not essential, and goes once more where it is; running campaigns are paused.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.inHouse(cmd.Context(), func(h *house) error { return c.releaseSends(cmd.Context(), h) })
+			return c.inHouse(cmd.Context(), func(h *house) error { return c.releaseSends(cmd.Context(), h, lost) })
 		},
 	}
+	release.Flags().BoolVar(&lost, "lost", false, "the database may have forgotten what went out just before the hold")
 	status := &cobra.Command{
 		Use: "status", Short: "Whether sends are held, and what waits", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -107,7 +110,7 @@ func (c *command) holdSends(ctx context.Context, h *house, why string) error {
 	}
 }
 
-func (c *command) releaseSends(ctx context.Context, h *house) error {
+func (c *command) releaseSends(ctx context.Context, h *house, lost bool) error {
 	since, err := h.db.Held(ctx)
 	if err != nil {
 		return err
@@ -115,10 +118,61 @@ func (c *command) releaseSends(ctx context.Context, h *house) error {
 	if since.IsZero() {
 		return errors.New("sends are not held")
 	}
-	if err := h.db.Release(ctx, h.sendingChange("sending.release", "held since "+since.Format(time.RFC3339))); err != nil {
+	detail := "held since " + since.Format(time.RFC3339)
+	if lost {
+		told, err := h.settleForgotten(ctx, since)
+		if err != nil {
+			return fmt.Errorf("sends stay held: %w", err)
+		}
+		detail += "; " + told
+		if !c.asJSON {
+			fmt.Fprintf(c.out, "What may have gone out before: %s.\n", told)
+		}
+	}
+	if err := h.db.Release(ctx, h.sendingChange("sending.release", detail)); err != nil {
 		return err
 	}
 	return c.tellSending(ctx, h)
+}
+
+// settleForgotten ends what may have gone out before a restore: it can be done again, and
+// finds what is left.
+func (h *house) settleForgotten(ctx context.Context, since time.Time) (string, error) {
+	const batch = 200
+	paused := 0
+	for after := int64(0); ; {
+		list, err := h.db.Campaigns(ctx, after, batch)
+		if err != nil {
+			return "", err
+		}
+		for i := range list {
+			if after = list[i].ID; list[i].Status != gateway.CampaignRunning {
+				continue
+			}
+			if _, err := h.campaigns.Pause(ctx, atWork(), list[i].ID); err != nil {
+				return "", err
+			}
+			paused++
+		}
+		if len(list) < batch {
+			break
+		}
+	}
+	given, again := 0, 0
+	for after := int64(0); ; {
+		list, err := h.db.DueBefore(ctx, since, after, batch)
+		if err != nil {
+			return "", err
+		}
+		g, a, err := h.dispatcher.Forgotten(ctx, actor(), list)
+		if err != nil {
+			return "", err
+		}
+		if given, again = given+g, again+a; len(list) < batch {
+			return fmt.Sprintf("%d given up, %d essential go once more, %d campaigns paused", given, again, paused), nil
+		}
+		after = list[len(list)-1].ID
+	}
 }
 
 func (h *house) sendingChange(verb, detail string) gateway.Change {

@@ -97,3 +97,50 @@ func TestAHoldOutlivesTheGateway(t *testing.T) {
 	h.commandLine(t).ok("sending", "release")
 	h.settles(id, "sent", "delivered")
 }
+
+func news(patient string) map[string]any {
+	return map[string]any{
+		"patient": patient, "category": "newsletter", "template": "newsletter", "variables": map[string]string{"title": "Groups", "text": "New groups begin."},
+	}
+}
+
+func TestWhatMayHaveGoneOutBeforeARestore(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *heedUnderTest) {
+		c := h.commandLine(t)
+		h.staff("ana", "ben")
+		h.enrol("p1", "+13035550151", "p1@patients.example")
+		audience := people(20, nil)
+		h.crowd(audience)
+		campaign := h.campaign(audience, nil)
+		// They wait as the restored database has them: due before the hold that the restore began with.
+		c.ok("sending", "hold", "--reason", "keep them waiting")
+		essential, other := h.send(reminder("p1")), h.send(news("c00001"))
+		h.begin(campaign)
+		c.ok("sending", "release", "--lost") // they came after the hold: none of them may have gone out
+		h.settles(essential, "sent", "delivered")
+		h.settles(other, "sent", "delivered")
+		if got := h.progress(campaign)["status"]; got != "paused" {
+			t.Errorf("the campaign is %v", got)
+		}
+
+		c.ok("sending", "hold", "--reason", "keep them waiting")
+		essential, other = h.send(reminder("p1")), h.send(news("c00002"))
+		now := h.server.now()
+		if err := h.server.db.Release(t.Context(), gateway.Change{At: now, Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.server.db.Hold(t.Context(), gateway.Change{At: now, Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		if out := c.ok("sending", "release", "--lost"); !strings.Contains(out, "1 given up, 1 essential go once more, 0 campaigns paused") {
+			t.Error(out)
+		}
+		m := h.settles(other, "failed")
+		if m["code"] != "outcome_unknown" || !strings.Contains(fmt.Sprint(m["events"]), "given_up") {
+			t.Errorf("%v", m)
+		}
+		if m := h.settles(essential, "sent", "delivered"); !strings.Contains(fmt.Sprint(m["events"]), "tried_once_more") {
+			t.Errorf("that it goes once more is not recorded: %v", m)
+		}
+	})
+}

@@ -56,6 +56,13 @@ func (d *DB) Load(ctx context.Context, now time.Time) (Load, error) {
 	return l, err
 }
 
+// DueBefore lists what was accepted before a moment, was due by then, and waits: by id, those
+// after one of them. Answers are left out, and what waits inside its campaign.
+func (d *DB) DueBefore(ctx context.Context, moment time.Time, after int64, limit int) ([]gateway.Message, error) {
+	return d.messages(ctx, "WHERE m.status = 0 AND m.queue <> $1 AND m.due_at <= $2 AND m.created_at < $2 AND m.id > $3 ORDER BY m.id LIMIT $4",
+		int(gateway.AnswerQueue), micros(moment), after, limit)
+}
+
 // notHeld loses the claim of a slice while sends are held.
 func (l *lot) notHeld() error {
 	if len(l.claim.Slices) == 0 {

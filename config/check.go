@@ -95,6 +95,7 @@ func (k checker) checkStores() {
 		k.unless(err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && (u.Host != "" || u.Query().Get("host") != ""),
 			"database.url", "must be sqlite:PATH or postgres://user:password@host/database; escape special characters of the password as %XX")
 	}
+	k.oneOf("database.after_failover", k.Database.AfterFailover, "hold", "send")
 	k.unless(k.Redis.URL == "" || redisURL(k.Redis.URL), "redis.url",
 		"must be redis://[[user]:password@]host[:port][/number], rediss://… for TLS, redis+sentinel://host,host/master or redis+cluster://host,host; or empty for the cache in this process")
 }

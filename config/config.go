@@ -46,7 +46,8 @@ type TLS struct{ Cert, Key string }
 
 // Database is where everything is kept.
 type Database struct {
-	URL string // sqlite:PATH, or postgres://…
+	URL           string // sqlite:PATH, or postgres://…
+	AfterFailover string // hold or send: what happens once another PostgreSQL server has taken over
 }
 
 // Redis is the cache that replicas share.

@@ -35,6 +35,7 @@ func (c *Config) settings(programs map[channels.Program]*ProgramConfig) []settin
 		{key: "http.tls.cert", at: &c.HTTP.TLS.Cert},
 		{key: "http.tls.key", at: &c.HTTP.TLS.Key},
 		{key: "database.url", at: &c.Database.URL, def: "sqlite:heed.db", hide: password},
+		{key: "database.after_failover", at: &c.Database.AfterFailover, def: "hold"},
 		{key: "redis.url", at: &c.Redis.URL, hide: password},
 		{key: "practice.name", at: &p.Name, sandbox: "Sandbox Practice"},
 		{key: "practice.discreet_name", at: &p.DiscreetName, sandbox: "Your provider"},

@@ -55,7 +55,7 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(
 		serveCommand(c), demoCommand(c), sendCommand(c), decideCommand(c), patientCommand(c), importCommand(c), tasksCommand(c),
 		templatesCommand(c), policyCommand(c), auditCommand(c), keysCommand(c), migrateCommand(c), backupCommand(c), configCommand(c), versionCommand(c),
-		webhooksCommand(c), mirrorCommand(c), campaignCommand(c), benchCommand(c),
+		webhooksCommand(c), mirrorCommand(c), campaignCommand(c), benchCommand(c), sendingCommand(c), healthCommand(c),
 	)
 	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return c.checkCall(cmd, args) }
 	root.Args, root.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

@@ -63,6 +63,13 @@ type house struct {
 	signing    *ecdsa.PrivateKey // what the sandbox signs its mail events with; nil in live mode
 }
 
+func takeoverOf(cfg *config.Config) store.Takeover {
+	if cfg.Database.AfterFailover == "send" {
+		return store.SendAfterTakeover
+	}
+	return store.HoldAfterTakeover
+}
+
 // memoryCache and cacheExpiry bound the cache: a million patients are some 150 MB.
 const (
 	memoryCache = 200_000
@@ -97,7 +104,7 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 	if h.carriers, err = openCarriers(cfg, secret, base); err != nil {
 		return nil, err
 	}
-	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New, Woken: h.happened.Ring}); err != nil {
+	if h.db, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Secret: secret, Now: h.now, NewID: h.ids.New, Woken: h.happened.Ring, Takeover: takeoverOf(cfg)}); err != nil {
 		return nil, err
 	}
 	if err := h.furnish(ctx, secret, ready); err != nil {

@@ -67,13 +67,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 }
 
 // loopback is our own address as this machine reaches it.
-func (s *server) loopback() string {
-	host, port, err := net.SplitHostPort(s.listener.Addr().String())
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
+func (s *server) loopback() string { return "http://" + nearby(s.listener.Addr().String()) }
 
 // run serves, works and looks after things until the context is done, and then
 // ends in order: no new calls, no new claims, what is under way is recorded.
@@ -136,13 +130,13 @@ func (s *server) loops() []jobs.Loop {
 	for _, q := range gateway.Queues {
 		list = append(list, jobs.Loop{
 			Name: fmt.Sprintf("queue %d", q), Bell: s.bell, Interval: 200 * time.Millisecond, Log: s.log,
-			Work: func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) },
+			Work: s.unlessHeld(q, func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) }),
 		})
 	}
 	for worker := range campaignWorkers {
 		list = append(list, jobs.Loop{
 			Name: fmt.Sprintf("campaigns %d", worker), Bell: s.moved, Interval: 200 * time.Millisecond, Log: s.log,
-			Work: func(ctx context.Context) (int, error) { return s.runner.Work(ctx, worker) },
+			Work: s.unlessHeld(gateway.CampaignQueue, func(ctx context.Context) (int, error) { return s.runner.Work(ctx, worker) }),
 		})
 	}
 	return append(list,
@@ -220,6 +214,7 @@ func (s *server) figures() {
 		}
 		return 1
 	})
+	s.holdFigure()
 	s.metrics.Counter("heed_cache_hits_total", "Snapshots found in the cache.", func() float64 { return float64(s.stats().Hits) })
 	s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in the cache.", func() float64 { return float64(s.stats().Misses) })
 	s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(s.stats().Errors) })

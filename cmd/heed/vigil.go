@@ -13,6 +13,7 @@ import (
 // vigil looks every second whether the gateway may claim messages.
 type vigil struct {
 	state atomic.Pointer[error]
+	held  atomic.Bool // sends are held, as the database said at the last look
 }
 
 var errNotLooked = errors.New("just started")
@@ -52,7 +53,7 @@ func (s *server) look(ctx context.Context) error {
 	if theirs.Before(before.Add(-gateway.MaxSkew)) || theirs.After(after.Add(gateway.MaxSkew)) {
 		return fmt.Errorf("this machine's clock is %s off the database's: mend it (chrony, ntpd)", theirs.Sub(after).Round(time.Millisecond))
 	}
-	return nil
+	return s.lookForHold(ctx)
 }
 
 // ready says why nothing may be claimed now, or nil.

@@ -207,6 +207,12 @@ func TestBackup(t *testing.T) {
 	if _, err := copied.PatientID(ctx, "p1"); err != nil {
 		t.Error(err)
 	}
+	if since, err := copied.Held(ctx); err != nil || since.IsZero() {
+		t.Errorf("a copy that is put in the database's place sends at once: %v", err)
+	}
+	if since, err := db.Held(ctx); err != nil || !since.IsZero() {
+		t.Errorf("a backup holds the sends of the database itself: %v", err)
+	}
 }
 
 func TestALateCommitIsSealedToo(t *testing.T) {

@@ -17,8 +17,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
-	"github.com/pressly/goose/v3"      // migrations, with a lock so that several replicas may start together
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib" // PostgreSQL
+	"github.com/pressly/goose/v3"    // migrations, with a lock so that several replicas may start together
 	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // SQLite without cgo: one static binary
 )
@@ -34,6 +35,7 @@ type Options struct {
 	NewID  func() int64
 	// SkipMigrations leaves the schema as it is: `heed migrate` does the work by itself.
 	SkipMigrations bool
+	Takeover       Takeover
 	// Woken is called after a commit that something happened in which others asked to be
 	// told of; nil: nobody waits. It must not block.
 	Woken func()
@@ -41,13 +43,14 @@ type Options struct {
 
 // DB is the store. Close it.
 type DB struct {
-	write *sql.DB // SQLite: one connection, as it has one writer
-	read  *sql.DB
-	pg    bool
-	keys  keys
-	now   func() time.Time
-	newID func() int64
-	news  *news // PostgreSQL: tells and hears of revocations; nil on SQLite, which has one process
+	write    *sql.DB // SQLite: one connection, as it has one writer
+	read     *sql.DB
+	pg       bool
+	keys     keys
+	now      func() time.Time
+	newID    func() int64
+	takeover Takeover
+	news     *news // PostgreSQL: tells and hears of revocations; nil on SQLite, which has one process
 
 	wanted atomic.Pointer[wanted] // which outgoing events somebody asked for, as read lately
 	woken  func()
@@ -61,7 +64,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{keys: k, now: o.Now, newID: o.NewID, woken: o.Woken}
+	d := &DB{keys: k, now: o.Now, newID: o.NewID, woken: o.Woken, takeover: o.Takeover}
 	d.wanted.Store(&wanted{})
 	switch path, isFile := strings.CutPrefix(o.URL, "sqlite:"); {
 	case isFile:
@@ -82,6 +85,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return d, nil
 	}
 	if err := d.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if err := d.ownSecret(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -111,9 +117,11 @@ func (d *DB) openPostgres(address string) error {
 	// A generic plan made while a table was empty costs a factor of two to four.
 	q.Set("plan_cache_mode", "force_custom_plan")
 	u.RawQuery = q.Encode()
-	if d.write, err = sql.Open("pgx", u.String()); err != nil {
-		return err
+	config, err := pgx.ParseConfig(u.String())
+	if err != nil {
+		return errors.New("database.url: not an address of a PostgreSQL database")
 	}
+	d.write = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(d.recognise))
 	d.write.SetMaxOpenConns(24)
 	d.write.SetMaxIdleConns(24)
 	d.read, d.pg = d.write, true
@@ -145,7 +153,7 @@ func (d *DB) Migrate(ctx context.Context) error {
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bringing the database up to date: %w", err)
 	}
-	return nil
+	return d.introduce(ctx)
 }
 
 // suitPostgres is migration 21, of PostgreSQL alone. A foreign key costs it a query for

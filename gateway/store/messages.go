@@ -268,11 +268,12 @@ type waiting struct {
 	patient  int64
 	campaign gateway.CampaignStatus
 	returned bool // it waits inside its campaign, and is claimed there
+	held     bool // nothing is sent now, this message neither
 }
 
 // mayGo: a message of a campaign goes while its campaign does, or has.
 func (w *waiting) mayGo() bool {
-	return !w.returned && w.campaign != gateway.CampaignPaused && w.campaign != gateway.CampaignCanceled
+	return !w.held && !w.returned && w.campaign != gateway.CampaignPaused && w.campaign != gateway.CampaignCanceled
 }
 
 // lockMessages locks the messages. A claim passes over what another worker holds,
@@ -307,12 +308,12 @@ func (r *ride) lockThese(want map[int64]struct{}, lock string, free map[int64]wa
 		return nil
 	}
 	return r.look(`SELECT id, status, attempts, failed, COALESCE(patient, 0), COALESCE((SELECT s.status FROM slices s WHERE s.id = messages.slice), 0),
-		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0) FROM messages WHERE `+r.among("id", 1)+" ORDER BY id"+r.lock(lock), func(s scanner) error {
+		COALESCE((SELECT c.status FROM campaigns c WHERE c.id = messages.campaign), 0), queue <> $2 AND `+isHeld+" > 0 FROM messages WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock(lock), func(s scanner) error {
 		var id int64
 		var w waiting
 		var failed string
 		var status, slice int
-		if err := s.Scan(&id, &status, &w.attempts, &failed, &w.patient, &slice, &w.campaign); err != nil {
+		if err := s.Scan(&id, &status, &w.attempts, &failed, &w.patient, &slice, &w.campaign, &w.held); err != nil {
 			return err
 		}
 		w.status = standing(status, slice)
@@ -320,7 +321,7 @@ func (r *ride) lockThese(want map[int64]struct{}, lock string, free map[int64]wa
 		err := json.Unmarshal([]byte(failed), &w.failed)
 		free[id] = w
 		return err
-	}, keysOf(r.DB, want))
+	}, keysOf(r.DB, want), int(gateway.AnswerQueue))
 }
 
 // moveRow is what a step makes of a message.

@@ -18,6 +18,7 @@ type keys struct {
 	address []byte
 	answers []byte      // hides the keys and the bodies of calls
 	chain   []byte      // keys the chain over ledger and audit log
+	print   []byte      // tells two secrets apart, and nothing of either
 	wrap    cipher.AEAD // wraps patients' data keys
 	general cipher.AEAD // seals what belongs to no patient
 }
@@ -35,7 +36,7 @@ func deriveKeys(secret []byte) (keys, error) {
 		}
 		return k
 	}
-	return keys{address: derive("addresses"), answers: derive("answers"), chain: derive("chain"), wrap: aead(derive("data keys")), general: aead(derive("general"))}, nil
+	return keys{address: derive("addresses"), answers: derive("answers"), chain: derive("chain"), print: derive("print"), wrap: aead(derive("data keys")), general: aead(derive("general"))}, nil
 }
 
 func aead(key []byte) cipher.AEAD {

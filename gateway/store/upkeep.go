@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 
@@ -117,7 +118,8 @@ func (d *DB) Clock(ctx context.Context, now func() time.Time) (time.Time, error)
 	return instant(us), err
 }
 
-// Backup writes a copy of a SQLite database as of now, while it is in use. A
+// Backup writes a copy of a SQLite database as of now, while it is in use. Sends are
+// held in the copy. A
 // PostgreSQL server has better tools of its own.
 func (d *DB) Backup(ctx context.Context, path string) error {
 	if d.pg {
@@ -134,8 +136,21 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	_, err = d.write.ExecContext(ctx, "VACUUM INTO $1", path)
-	return err
+	if _, err = d.write.ExecContext(ctx, "VACUUM INTO $1", path); err != nil {
+		return err
+	}
+	return holdCopy(ctx, path, d.now())
+}
+
+// holdCopy holds the sends of a copy: whoever puts it in the database's place some day
+// has forgotten what was refused since, and what went out.
+func holdCopy(ctx context.Context, path string, now time.Time) error {
+	copied, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()+"?_pragma=synchronous(FULL)")
+	if err != nil {
+		return err
+	}
+	_, err = copied.ExecContext(ctx, keepHold, heldMark, micros(now))
+	return errors.Join(err, copied.Close())
 }
 
 // SQL gives the writer and, on PostgreSQL, the address: for the jobs that live in

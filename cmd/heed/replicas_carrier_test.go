@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"harmonize.care/heed/channels/sandbox"
+)
+
+// carrier is the sandbox, and before it a clerk who writes down what came, from whom, for
+// whom and when: what was sent is judged by this alone, and by nothing that the gateways
+// say of themselves.
+type carrier struct {
+	pretend *sandbox.Sandbox
+	url     string
+
+	mu      sync.Mutex
+	came    map[string][]arrival // by what it says and where it goes
+	total   int
+	watches func(parcel) // hears of each one that came, before it is answered
+}
+
+// arrival is one message that a provider has.
+type arrival struct {
+	at   time.Time
+	from string
+}
+
+// parcel is one message as the clerk reads it.
+type parcel struct{ what, from, to string }
+
+func (p parcel) key() string { return p.what + ">" + p.to }
+
+// named finds the mark that the tests' messages carry; what has none is an answer of the
+// gateway's own, as the confirmation of a stop.
+var named = regexp.MustCompile(`no-([a-z][0-9]+)`)
+
+func newCarrier(t *testing.T, f *fleet) *carrier {
+	t.Helper()
+	hooks := sandbox.Webhooks{}
+	if f.plan.events {
+		hooks.SendGridEvents = f.door + "/webhooks/sendgrid/events"
+	}
+	c := &carrier{came: map[string][]arrival{}}
+	c.pretend = sandbox.New(sandbox.Options{AccountSID: killSID, AuthToken: killToken, SendGridKey: "SG.test", Webhooks: hooks})
+	web := httptest.NewServer(c.clerk(c.pretend.Handler()))
+	c.url = web.URL
+	t.Cleanup(func() {
+		c.pretend.Close()
+		web.Close()
+	})
+	return c
+}
+
+func (c *carrier) clerk(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // whoever sent it died in the middle: nobody has it
+		}
+		at := time.Now()
+		list := textIn(r, body)
+		if strings.HasSuffix(r.URL.Path, "/mail/send") {
+			list = mailsIn(body)
+		}
+		watches := c.note(list, at)
+		if watches != nil {
+			for _, p := range list {
+				watches(p)
+			}
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *carrier) note(list []parcel, at time.Time) func(parcel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range list {
+		c.came[p.key()] = append(c.came[p.key()], arrival{at, p.from})
+		c.total++
+	}
+	return c.watches
+}
+
+// watch lets somebody hear of each message that comes; nil: nobody.
+func (c *carrier) watch(hear func(parcel)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watches = hear
+}
+
+func (c *carrier) arrivals(what, to string) []arrival {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]arrival(nil), c.came[parcel{what: what, to: to}.key()]...)
+}
+
+func (c *carrier) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total
+}
+
+func textIn(r *http.Request, body []byte) []parcel {
+	if !strings.HasSuffix(r.URL.Path, "/Messages.json") {
+		return nil
+	}
+	form, err := url.ParseQuery(string(body))
+	mark := named.FindStringSubmatch(form.Get("Body"))
+	if err != nil || mark == nil {
+		return nil
+	}
+	return []parcel{{mark[1], form.Get("From"), form.Get("To")}}
+}
+
+// mailsIn reads a request to SendGrid: what stands in it for one person alone is not looked at.
+func mailsIn(body []byte) (list []parcel) {
+	var q struct {
+		From             struct{ Email string }
+		Personalizations []struct {
+			To []struct{ Email string }
+		}
+		Content []struct{ Value string }
+	}
+	if json.Unmarshal(body, &q) != nil || len(q.Content) == 0 {
+		return nil
+	}
+	mark := named.FindStringSubmatch(q.Content[0].Value)
+	if mark == nil {
+		return nil
+	}
+	for _, p := range q.Personalizations {
+		for _, to := range p.To {
+			list = append(list, parcel{mark[1], q.From.Email, to.Email})
+		}
+	}
+	return list
+}

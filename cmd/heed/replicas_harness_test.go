@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"harmonize.care/heed/gateway"
+	"harmonize.care/heed/gateway/auth"
+	"harmonize.care/heed/gateway/store"
+	"harmonize.care/heed/preferences/link"
+)
+
+const (
+	fleetSecret = "test-secret-test-secret-test-secret-test-secret-"
+	careNumber  = "+18885550101"
+	surveyer    = "+18885550102"
+	careMailbox = "care@cedar.example"
+	newsMailbox = "news@cedar.example"
+)
+
+// fleet is several `heed serve` processes on one PostgreSQL and one Redis, or without
+// Redis, before one carrier. Callers reach them through one address, as behind a load balancer.
+type fleet struct {
+	*testing.T
+	plan     fleetPlan
+	carrier  *carrier
+	door     string // the public address: whichever replica answers
+	database string
+	members  []*member
+	client   *http.Client
+	store    *store.DB // puts people on file, and nothing else
+	ids      *gateway.IDs
+	links    *link.Links
+	people   []patron
+	barred   *barred
+}
+
+// fleetPlan says what a fleet is made of.
+type fleetPlan struct {
+	replicas int
+	redis    bool
+	taps     bool   // each replica has a tap of its own before PostgreSQL and Redis
+	database string // "": a new one
+	lease    time.Duration
+	unknown  time.Duration // sending.unknown_after
+	events   bool          // the mail provider tells what became of mails
+}
+
+// member is one replica. What may be called while it is being killed is safe for that.
+type member struct {
+	*child
+	no       int
+	postgres *tap // nil without taps
+	redis    *tap // nil without taps, or without Redis
+
+	mu   sync.Mutex
+	dead bool
+	gone chan struct{} // closed when the process has ended
+}
+
+func newFleet(t *testing.T, p fleetPlan) *fleet {
+	t.Helper()
+	if p.database == "" {
+		p.database = emptyPostgres(t)
+	}
+	f := &fleet{T: t, plan: p, database: p.database, ids: &gateway.IDs{Now: time.Now, Rand: random}, barred: &barred{at: map[string]refusedAt{}}}
+	f.client = &http.Client{
+		Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConns: 512, MaxIdleConnsPerHost: 128},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	t.Cleanup(f.client.CloseIdleConnections)
+	front := httptest.NewServer(http.HandlerFunc(f.pass))
+	t.Cleanup(front.Close)
+	f.door = front.URL
+	f.carrier = newCarrier(t, f)
+	var err error
+	if f.links, err = link.New(f.door, []byte(fleetSecret)); err != nil {
+		t.Fatal(err)
+	}
+	if f.store, err = store.Open(t.Context(), store.Options{URL: f.database, Secret: []byte(fleetSecret), Now: time.Now, NewID: f.ids.New}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.store.Close() })
+	if err := f.store.AddAPIKey(t.Context(), "ben", auth.Marketer, auth.Hash("key-of-ben")); err != nil {
+		t.Fatal(err)
+	}
+	for no := range p.replicas {
+		f.members = append(f.members, f.member(no))
+	}
+	for _, m := range f.members {
+		m.launch()
+	}
+	for _, m := range f.members {
+		m.awaitReady()
+	}
+	return f
+}
+
+// member sets a replica up, and ends it when the test does.
+func (f *fleet) member(no int) *member {
+	f.Helper()
+	dir, address := f.TempDir(), freeAddress(f)
+	m := &member{no: no, child: &child{t: f.T, url: "http://" + address, file: filepath.Join(dir, "heed.yaml"), log: &lockedBuffer{}}}
+	database, redis := f.database, ""
+	if f.plan.redis {
+		redis = serviceURL(f, "HEED_TEST_REDIS_URL")
+	}
+	if f.plan.taps {
+		m.postgres, database = tapBefore(f.T, database, readPostgres)
+		if redis != "" {
+			m.redis, redis = tapBefore(f.T, redis, nil)
+		}
+	}
+	text, err := json.Marshal(f.settings(address, database, redis))
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := os.WriteFile(m.file, text, 0o600); err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		m.fell()
+		if m.gone != nil {
+			<-m.gone
+		}
+		if f.Failed() {
+			f.Logf("replica %d said:\n%s", m.no, lastLines(m.log.String(), 40))
+		}
+	})
+	return m
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+func (f *fleet) settings(address, database, redis string) map[string]any {
+	all := map[string]any{
+		"http": map[string]any{"listen": address, "public_url": f.door}, "database": map[string]any{"url": database},
+		"keys":    map[string]any{"secret": fleetSecret},
+		"sending": map[string]any{"lease": f.plan.lease.String(), "lookup_after": "500ms", "unknown_after": f.plan.unknown.String()},
+		"practice": map[string]any{
+			"name": "Cedar Practice", "discreet_name": "Your provider", "phone": "+18885550100", "opt_out_phone": "+18885550199",
+			"postal_address": "1 Main St, Denver, CO 80202", "time_zone": "America/Denver", "privacy_email": "privacy@cedar.example",
+		},
+		"programs": map[string]any{
+			"care": map[string]any{"sms_from": careNumber, "email_from": careMailbox}, "check_in": map[string]any{"sms_from": surveyer, "email_from": "check-in@cedar.example"},
+			"billing": map[string]any{"sms_from": "+18885550103", "email_from": "billing@cedar.example"}, "marketing": map[string]any{"sms_from": "+18885550104", "email_from": newsMailbox},
+		},
+		"providers": map[string]any{
+			"mode": "live", "email": "sendgrid", "sendgrid": map[string]any{"api_key": "SG.test", "base_url": f.carrier.url, "agreement": "baa", "webhook_public_key": f.carrier.pretend.PublicKey()},
+			"twilio": map[string]any{"account_sid": killSID, "auth_token": killToken, "base_url": f.carrier.url, "agreement": "baa"},
+		},
+	}
+	if redis != "" {
+		all["redis"] = map[string]any{"url": redis}
+	}
+	return all
+}
+
+// launch starts the process, and does not wait for it.
+func (m *member) launch() {
+	m.t.Helper()
+	cmd := exec.Command(os.Args[0], "serve", "--config", m.file)
+	cmd.Env = append(os.Environ(), childMark+"=1", "HEED_AUTH_ADMIN_KEY="+adminKey)
+	cmd.Stderr = m.log
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	gone := make(chan struct{})
+	m.cmd, m.dead, m.gone = cmd, false, gone
+	go func() {
+		cmd.Wait()
+		close(gone)
+	}()
+}
+
+// fell kills the process, wherever it is, and says whether it was alive.
+func (m *member) fell() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead || m.cmd == nil {
+		return false
+	}
+	m.dead = true
+	return m.cmd.Process.Signal(syscall.SIGKILL) == nil
+}
+
+func (m *member) isDead() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
+}
+
+// freeze stops the process in its tracks; thaw lets it go on as if nothing had been.
+func (m *member) freeze() { m.cmd.Process.Signal(syscall.SIGSTOP) }
+func (m *member) thaw()   { m.cmd.Process.Signal(syscall.SIGCONT) }
+
+// again brings a killed replica back, and does not wait for it.
+func (m *member) again() {
+	m.t.Helper()
+	<-m.gone
+	m.launch()
+}
+
+func (m *member) ready() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	got, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	got.Body.Close()
+	return got.StatusCode == http.StatusOK
+}
+
+func (m *member) awaitReady() {
+	m.t.Helper()
+	eventuallyUntil(m.t, time.Now().Add(time.Minute), fmt.Sprintf("replica %d is ready", m.no), func() bool {
+		select {
+		case <-m.gone:
+			m.t.Fatalf("replica %d ended by itself", m.no)
+		default:
+		}
+		return m.ready()
+	})
+}
+
+// figure reads one of the replica's own figures.
+func (m *member) figure(name string) float64 {
+	got, err := http.Get(m.url + "/metrics")
+	if err != nil {
+		return -1
+	}
+	defer got.Body.Close()
+	body, _ := io.ReadAll(got.Body)
+	for line := range strings.Lines(string(body)) {
+		var v float64
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			fmt.Sscan(rest, &v)
+			return v
+		}
+	}
+	return -1
+}
+
+// pass hands a call on to a replica that answers, as a load balancer does.
+func (f *fleet) pass(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the caller is gone
+	}
+	for _, no := range rand.Perm(len(f.members)) {
+		out, err := http.NewRequestWithContext(r.Context(), r.Method, f.members[no].url+r.URL.RequestURI(), bytes.NewReader(body))
+		if err != nil {
+			break
+		}
+		out.Header = r.Header.Clone()
+		got, err := f.client.Do(out)
+		if err != nil {
+			continue
+		}
+		answer, err := io.ReadAll(got.Body)
+		got.Body.Close()
+		if err != nil {
+			continue
+		}
+		w.Header().Set("Content-Type", got.Header.Get("Content-Type"))
+		w.WriteHeader(got.StatusCode)
+		w.Write(answer)
+		return
+	}
+	w.WriteHeader(http.StatusBadGateway)
+}
+
+// ask calls one replica and gives the answer; header is names and values.
+func (f *fleet) ask(ctx context.Context, m *member, method, path string, body []byte, header ...string) (int, []byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, m.url+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	got, err := f.client.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer got.Body.Close()
+	answer, err := io.ReadAll(got.Body)
+	return got.StatusCode, answer, err
+}
+
+// insist asks one replica after the other, in any order, until one says yes: as a caller
+// does whose gateways come and go. What must happen once carries a key.
+func (f *fleet) insist(method, path string, body any, header ...string) map[string]any {
+	f.Helper()
+	raw, isText := body.(string)
+	if !isText && body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			f.Fatal(err)
+		}
+		raw = string(b)
+	}
+	var answer map[string]any
+	status, text, err := f.persist(method, path, []byte(raw), header...)
+	if err != nil || status >= 300 {
+		f.Errorf("%s %s: %d %s %v", method, path, status, text, err)
+	}
+	_ = json.Unmarshal(text, &answer) // none, or a list
+	return answer
+}
+
+// persist is insist for any goroutine. Only what the gateway itself refuses is final.
+func (f *fleet) persist(method, path string, body []byte, header ...string) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		m := f.members[rand.IntN(len(f.members))]
+		if m.isDead() {
+			pause(ctx)
+			continue
+		}
+		status, answer, err = f.ask(ctx, m, method, path, body, header...)
+		if err == nil && status < 500 {
+			return status, answer, nil
+		}
+		pause(ctx)
+	}
+	return status, answer, err
+}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,8 +36,12 @@ type arrival struct {
 	from string
 }
 
-// parcel is one message as the clerk reads it.
-type parcel struct{ what, from, to string }
+// parcel is one message as the clerk reads it. by is the replica that sent it: each has an
+// address of its own at the carrier.
+type parcel struct {
+	what, from, to string
+	by             int
+}
 
 func (p parcel) key() string { return p.what + ">" + p.to }
 
@@ -63,6 +68,13 @@ func newCarrier(t *testing.T, f *fleet) *carrier {
 
 func (c *carrier) clerk(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		no, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/r"), "/")
+		r.URL.Path = "/" + path
+		by, err := strconv.Atoi(no)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
 		if r.Method != http.MethodPost {
 			next.ServeHTTP(w, r)
 			return
@@ -79,6 +91,7 @@ func (c *carrier) clerk(next http.Handler) http.Handler {
 		watches := c.note(list, at)
 		if watches != nil {
 			for _, p := range list {
+				p.by = by
 				watches(p)
 			}
 		}
@@ -125,7 +138,7 @@ func textIn(r *http.Request, body []byte) []parcel {
 	if err != nil || mark == nil {
 		return nil
 	}
-	return []parcel{{mark[1], form.Get("From"), form.Get("To")}}
+	return []parcel{{what: mark[1], from: form.Get("From"), to: form.Get("To")}}
 }
 
 // mailsIn reads a request to SendGrid: what stands in it for one person alone is not looked at.
@@ -146,7 +159,7 @@ func mailsIn(body []byte) (list []parcel) {
 	}
 	for _, p := range q.Personalizations {
 		for _, to := range p.To {
-			list = append(list, parcel{mark[1], q.From.Email, to.Email})
+			list = append(list, parcel{what: mark[1], from: q.From.Email, to: to.Email})
 		}
 	}
 	return list

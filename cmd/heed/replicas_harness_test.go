@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,6 +48,7 @@ type fleet struct {
 	links    *link.Links
 	people   []patron
 	barred   *barred
+	extra    int // messages that only show that somebody works
 }
 
 // fleetPlan says what a fleet is made of.
@@ -67,9 +69,12 @@ type member struct {
 	postgres *tap // nil without taps
 	redis    *tap // nil without taps, or without Redis
 
-	mu   sync.Mutex
-	dead bool
-	gone chan struct{} // closed when the process has ended
+	mu     sync.Mutex
+	dead   bool
+	frozen bool
+	awake  context.Context // done when it was frozen: callers give up
+	sleeps context.CancelFunc
+	gone   chan struct{} // closed when the process has ended
 }
 
 func newFleet(t *testing.T, p fleetPlan) *fleet {
@@ -125,7 +130,7 @@ func (f *fleet) member(no int) *member {
 			m.redis, redis = tapBefore(f.T, redis, nil)
 		}
 	}
-	text, err := json.Marshal(f.settings(address, database, redis))
+	text, err := json.Marshal(f.settings(address, database, redis, f.carrier.url+"/r"+strconv.Itoa(no)))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -149,7 +154,7 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-func (f *fleet) settings(address, database, redis string) map[string]any {
+func (f *fleet) settings(address, database, redis, provider string) map[string]any {
 	all := map[string]any{
 		"http": map[string]any{"listen": address, "public_url": f.door}, "database": map[string]any{"url": database},
 		"keys":    map[string]any{"secret": fleetSecret},
@@ -163,8 +168,8 @@ func (f *fleet) settings(address, database, redis string) map[string]any {
 			"billing": map[string]any{"sms_from": "+18885550103", "email_from": "billing@cedar.example"}, "marketing": map[string]any{"sms_from": "+18885550104", "email_from": newsMailbox},
 		},
 		"providers": map[string]any{
-			"mode": "live", "email": "sendgrid", "sendgrid": map[string]any{"api_key": "SG.test", "base_url": f.carrier.url, "agreement": "baa", "webhook_public_key": f.carrier.pretend.PublicKey()},
-			"twilio": map[string]any{"account_sid": killSID, "auth_token": killToken, "base_url": f.carrier.url, "agreement": "baa"},
+			"mode": "live", "email": "sendgrid", "sendgrid": map[string]any{"api_key": "SG.test", "base_url": provider, "agreement": "baa", "webhook_public_key": f.carrier.pretend.PublicKey()},
+			"twilio": map[string]any{"account_sid": killSID, "auth_token": killToken, "base_url": provider, "agreement": "baa"},
 		},
 	}
 	if redis != "" {
@@ -186,6 +191,7 @@ func (m *member) launch() {
 	defer m.mu.Unlock()
 	gone := make(chan struct{})
 	m.cmd, m.dead, m.gone = cmd, false, gone
+	m.awake, m.sleeps = context.WithCancel(context.Background())
 	go func() {
 		cmd.Wait()
 		close(gone)
@@ -203,15 +209,48 @@ func (m *member) fell() bool {
 	return m.cmd.Process.Signal(syscall.SIGKILL) == nil
 }
 
-func (m *member) isDead() bool {
+// isAway says whether nobody would answer.
+func (m *member) isAway() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.dead
+	return m.dead || m.frozen
 }
 
 // freeze stops the process in its tracks; thaw lets it go on as if nothing had been.
-func (m *member) freeze() { m.cmd.Process.Signal(syscall.SIGSTOP) }
-func (m *member) thaw()   { m.cmd.Process.Signal(syscall.SIGCONT) }
+func (m *member) freeze() { m.stops(true, syscall.SIGSTOP) }
+func (m *member) thaw()   { m.stops(false, syscall.SIGCONT) }
+
+func (m *member) stops(frozen bool, signal syscall.Signal) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if frozen {
+		m.sleeps()
+	} else {
+		m.awake, m.sleeps = context.WithCancel(context.Background())
+	}
+	if m.frozen = frozen; m.cmd.Process.Signal(signal) != nil {
+		m.t.Errorf("replica %d could not be stopped, or go on", m.no)
+	}
+}
+
+// patience bounds a call to this replica by its being awake.
+func (m *member) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(m.awake, cancel)
+	return ctx, cancel
+}
+
+// but gives all replicas except one.
+func (f *fleet) but(m *member) (others []*member) {
+	for _, o := range f.members {
+		if o != m {
+			others = append(others, o)
+		}
+	}
+	return others
+}
 
 // again brings a killed replica back, and does not wait for it.
 func (m *member) again() {
@@ -272,30 +311,44 @@ func (f *fleet) pass(w http.ResponseWriter, r *http.Request) {
 		return // the caller is gone
 	}
 	for _, no := range rand.Perm(len(f.members)) {
-		out, err := http.NewRequestWithContext(r.Context(), r.Method, f.members[no].url+r.URL.RequestURI(), bytes.NewReader(body))
-		if err != nil {
-			break
-		}
-		out.Header = r.Header.Clone()
-		got, err := f.client.Do(out)
-		if err != nil {
+		if f.members[no].isAway() {
 			continue
 		}
-		answer, err := io.ReadAll(got.Body)
-		got.Body.Close()
-		if err != nil {
-			continue
+		if f.hand(w, r, f.members[no], body) {
+			return
 		}
-		w.Header().Set("Content-Type", got.Header.Get("Content-Type"))
-		w.WriteHeader(got.StatusCode)
-		w.Write(answer)
-		return
 	}
 	w.WriteHeader(http.StatusBadGateway)
 }
 
+// hand hands a call to one replica, and says whether it answered.
+func (f *fleet) hand(w http.ResponseWriter, r *http.Request, m *member, body []byte) bool {
+	ctx, cancel := m.patience(r.Context())
+	defer cancel()
+	out, err := http.NewRequestWithContext(ctx, r.Method, m.url+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return false
+	}
+	out.Header = r.Header.Clone()
+	got, err := f.client.Do(out)
+	if err != nil {
+		return false
+	}
+	defer got.Body.Close()
+	answer, err := io.ReadAll(got.Body)
+	if err != nil {
+		return false
+	}
+	w.Header().Set("Content-Type", got.Header.Get("Content-Type"))
+	w.WriteHeader(got.StatusCode)
+	w.Write(answer)
+	return true
+}
+
 // ask calls one replica and gives the answer; header is names and values.
 func (f *fleet) ask(ctx context.Context, m *member, method, path string, body []byte, header ...string) (int, []byte, error) {
+	ctx, cancel := m.patience(ctx)
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, m.url+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -337,11 +390,16 @@ func (f *fleet) insist(method, path string, body any, header ...string) map[stri
 
 // persist is insist for any goroutine. Only what the gateway itself refuses is final.
 func (f *fleet) persist(method, path string, body []byte, header ...string) (status int, answer []byte, err error) {
+	return f.persistAt(f.members, method, path, body, header...)
+}
+
+// persistAt is persist at one of some replicas.
+func (f *fleet) persistAt(where []*member, method, path string, body []byte, header ...string) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for ctx.Err() == nil {
-		m := f.members[rand.IntN(len(f.members))]
-		if m.isDead() {
+		m := where[rand.IntN(len(where))]
+		if m.isAway() {
 			pause(ctx)
 			continue
 		}

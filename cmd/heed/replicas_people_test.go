@@ -155,10 +155,13 @@ func (f *fleet) presses(link, form string) refusal {
 
 // refuses lets somebody say no at any replica, until one has answered; from then on what
 // was refused is barred.
-func (f *fleet) refuses(p *patron, how int) {
+func (f *fleet) refuses(p *patron, how int) { f.refusesAt(f.members, p, how) }
+
+// refusesAt is refuses at one of some replicas.
+func (f *fleet) refusesAt(where []*member, p *patron, how int) {
 	r, lanes := refusals[how%len(refusals)](f, p)
 	said := time.Now()
-	status, answer, err := f.persist(r.method, r.path, r.body, r.header...)
+	status, answer, err := f.persistAt(where, r.method, r.path, r.body, r.header...)
 	at := time.Now()
 	if err != nil || status >= 400 {
 		f.Errorf("a refusal (%s %s) was answered %d %s %v", r.method, strings.SplitN(r.path[1:], "/", 2)[0], status, answer, err)

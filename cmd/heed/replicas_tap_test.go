@@ -21,9 +21,9 @@ type tap struct {
 	change *sync.Cond
 	mode   tapMode
 	conns  map[net.Conn]bool
-	ears   map[net.Conn]bool             // the connections on which a replica hears of others' revocations
-	deaf   tapMode                       // how those do
-	acts   func(point string, done bool) // at each named point, before it and after it; nil: nothing
+	ears   map[net.Conn]bool                         // the connections on which a replica hears of others' revocations
+	deaf   tapMode                                   // how those do
+	acts   func(point string, done bool) (lost bool) // at each named point, before it and after it; nil: nothing
 }
 
 type tapMode int
@@ -140,20 +140,19 @@ func (p *tap) ear(c net.Conn) bool {
 	return p.deaf != cut
 }
 
-// at sets what happens at the named points; nil: nothing.
-func (p *tap) at(acts func(point string, done bool)) {
+// at sets what happens at the named points; nil: nothing. What is lost before a point does
+// not get through.
+func (p *tap) at(acts func(point string, done bool) (lost bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.acts = acts
 }
 
-func (p *tap) reached(point string, done bool) {
+func (p *tap) reached(point string, done bool) (lost bool) {
 	p.mu.Lock()
 	acts := p.acts
 	p.mu.Unlock()
-	if acts != nil {
-		acts(point, done)
-	}
+	return acts != nil && acts(point, done)
 }
 
 // passes waits as long as nothing goes through on a replica's connection.
@@ -237,7 +236,9 @@ func readPostgres(p *tap, from, to net.Conn) {
 		}
 		p.passes(from)
 		if point != "" && point != atListen {
-			p.reached(point, false)
+			if p.reached(point, false) {
+				return
+			}
 			s.expect(point)
 		}
 		if _, err := to.Write(append(append([]byte(nil), start...), body...)); err != nil {

@@ -27,6 +27,7 @@ type carrier struct {
 	mu      sync.Mutex
 	came    map[string][]arrival // by what it says and where it goes
 	total   int
+	sent    map[int]int  // by replica
 	watches func(parcel) // hears of each one that came, before it is answered
 }
 
@@ -55,7 +56,7 @@ func newCarrier(t *testing.T, f *fleet) *carrier {
 	if f.plan.events {
 		hooks.SendGridEvents = f.door + "/webhooks/sendgrid/events"
 	}
-	c := &carrier{came: map[string][]arrival{}}
+	c := &carrier{came: map[string][]arrival{}, sent: map[int]int{}}
 	c.pretend = sandbox.New(sandbox.Options{AccountSID: killSID, AuthToken: killToken, SendGridKey: "SG.test", Webhooks: hooks})
 	web := httptest.NewServer(c.clerk(c.pretend.Handler()))
 	c.url = web.URL
@@ -88,10 +89,11 @@ func (c *carrier) clerk(next http.Handler) http.Handler {
 		if strings.HasSuffix(r.URL.Path, "/mail/send") {
 			list = mailsIn(body)
 		}
-		watches := c.note(list, at)
-		if watches != nil {
+		for i := range list {
+			list[i].by = by
+		}
+		if watches := c.note(list, at); watches != nil {
 			for _, p := range list {
-				p.by = by
 				watches(p)
 			}
 		}
@@ -106,6 +108,7 @@ func (c *carrier) note(list []parcel, at time.Time) func(parcel) {
 	for _, p := range list {
 		c.came[p.key()] = append(c.came[p.key()], arrival{at, p.from})
 		c.total++
+		c.sent[p.by]++
 	}
 	return c.watches
 }
@@ -127,6 +130,13 @@ func (c *carrier) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.total
+}
+
+// sentBy counts what came from one replica.
+func (c *carrier) sentBy(no int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent[no]
 }
 
 func textIn(r *http.Request, body []byte) []parcel {

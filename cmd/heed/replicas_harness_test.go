@@ -259,19 +259,25 @@ func (m *member) again() {
 	m.launch()
 }
 
-func (m *member) ready() bool {
+func (m *member) ready() bool { return m.health()["status"] == "ready" }
+
+// health is what a replica says of itself.
+func (m *member) health() (says map[string]string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/readyz", nil)
 	if err != nil {
-		return false
+		return nil
 	}
 	got, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return false
+		return nil
 	}
-	got.Body.Close()
-	return got.StatusCode == http.StatusOK
+	defer got.Body.Close()
+	if got.StatusCode == http.StatusOK {
+		_ = json.NewDecoder(got.Body).Decode(&says) // nothing readable is not ready
+	}
+	return says
 }
 
 func (m *member) awaitReady() {

@@ -74,20 +74,33 @@ func (v *verdict) add(o verdict) {
 // sendMany takes single messages in, at any replica, a few callers side by side.
 func (f *fleet) sendMany(n int) []letterTo {
 	f.Helper()
+	return f.sendTo(0, n, func(int) int { return rand.IntN(len(f.people)) })
+}
+
+// sendTo takes in the messages with the numbers from first on.
+func (f *fleet) sendTo(first, n int, person func(i int) int) []letterTo {
+	f.Helper()
 	list := make([]letterTo, n)
+	side(n, func(i int) {
+		var err error
+		if list[i], err = f.sendOne(first+i, person(i)); err != nil {
+			f.Errorf("a message was not taken: %v", err)
+		}
+	})
+	return list
+}
+
+// side does things side by side, a few at a time.
+func side(n int, do func(i int)) {
 	var callers sync.WaitGroup
 	for caller := range 8 {
 		callers.Go(func() {
 			for i := caller; i < n; i += 8 {
-				var err error
-				if list[i], err = f.sendOne(i, rand.IntN(len(f.people))); err != nil {
-					f.Errorf("a message was not taken: %v", err)
-				}
+				do(i)
 			}
 		})
 	}
 	callers.Wait()
-	return list
 }
 
 // aimed lets people say no just when something goes out to them.

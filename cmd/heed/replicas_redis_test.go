@@ -13,28 +13,20 @@ import (
 // others' cache, and no one is sent what they refused at it all the same. Then it recovers.
 func TestReplicasWithoutTheirRedis(t *testing.T) {
 	f := newFleet(t, fleetPlan{replicas: 3, taps: true, redis: true, lease: 2 * time.Second, unknown: 10 * time.Second})
-	const crowd = 400
+	const crowd = 200
 	f.enrol(crowd)
 	poor, until := f.members[0], time.Now().Add(2*time.Minute)
 	f.over(until, f.newsletter(0, 0, crowd, 0)) // everybody is in the cache
 	var singles []letterTo
-	no := 0
 	for i, mode := range []tapMode{cut, hangs} {
 		errors := poor.figure("heed_cache_errors_total")
 		poor.redis.set(mode)
 		// Half of the people refuse there: their old records stay in the others' cache.
 		first := i * crowd / 2
-		for p := first; p < first+crowd/4; p++ {
-			f.refusesAt(f.members[:1], &f.people[p], p)
-		}
-		campaigns := []*mailing{f.newsletter(2*i+1, first, first+crowd/2, 0), f.survey(2*i+2, first, first+crowd/2, 0)}
-		for p := first; p < first+crowd/2; p++ {
-			l, err := f.sendOne(no, p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			singles, no = append(singles, l), no+1
-		}
+		side(crowd/4, func(p int) { f.refusesAt(f.members[:1], &f.people[first+p], p) })
+		// One of the campaigns has a pace that all replicas share: there the others send.
+		campaigns := []*mailing{f.newsletter(2*i+1, first, first+crowd/2, 1000), f.survey(2*i+2, first, first+crowd/2, 0)}
+		singles = append(singles, f.sendTo(len(singles), crowd/2, func(p int) int { return first + p })...)
 		for m, report := range f.over(until, campaigns...) {
 			if v := f.judgeMailing(m, report, false); v.late+v.lost+v.repeated > 0 {
 				t.Error(v)
@@ -99,9 +91,7 @@ func TestReplicasWithOldRecords(t *testing.T) {
 		if mode == cut {
 			eventually(t, "the replica knows that it hears nothing", func() bool { return !deaf.ready() })
 		}
-		for p := first; p < first+crowd/4; p++ {
-			f.refusesAt(hears, &f.people[p], p)
-		}
+		side(crowd/4, func(p int) { f.refusesAt(hears, &f.people[first+p], p) })
 		for key, value := range old {
 			if err := shared.Set(t.Context(), key, value, time.Minute).Err(); err != nil {
 				t.Fatal(err)
@@ -109,13 +99,7 @@ func TestReplicasWithOldRecords(t *testing.T) {
 		}
 		before := f.carrier.sentBy(deaf.no)
 		campaigns := []*mailing{f.newsletter(2*i+1, first, last, 0), f.survey(2*i+2, first, last, 0)}
-		for p := first; p < last; p++ {
-			l, err := f.sendOne(len(singles), p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			singles = append(singles, l)
-		}
+		singles = append(singles, f.sendTo(len(singles), last-first, func(p int) int { return first + p })...)
 		held := 0
 		for m, report := range f.over(until, campaigns...) {
 			v := f.judgeMailing(m, report, false)

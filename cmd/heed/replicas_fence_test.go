@@ -44,17 +44,14 @@ func TestReplicasHoldTheFence(t *testing.T) {
 			until := time.Now().Add(2*time.Minute + time.Duration(*replicaMessages)*4*time.Millisecond)
 			reports := f.over(until, list...)
 			bulk := time.Since(began)
-			outcomes := f.ended(until, singles)
+			f.settles(until)
 			a.end()
 
 			var v verdict
 			for _, m := range list {
 				v.add(f.judgeMailing(m, reports[m], false))
 			}
-			for i, l := range singles {
-				p := &f.people[l.person]
-				f.judge(&v, l.what, outcomes[i]["status"] != "needs_staff", lane(careNumber, p.phone), lane(careMailbox, p.mailbox))
-			}
+			f.judgeSingles(&v, singles)
 			t.Logf("%d people, %d refusals answered (median %s, slowest %s): %s", n, a.answered.Load(), a.median(), a.slowest(), v)
 			t.Logf("audiences up and started after %s; all campaigns over after %s: %.0f messages/s over all", ready.Sub(began).Round(time.Millisecond), bulk.Round(time.Millisecond), float64(f.carrier.count())/bulk.Seconds())
 			if v.late+v.lost+v.repeated > 0 {
@@ -106,12 +103,12 @@ func side(n int, do func(i int)) {
 // aimed lets people say no just when something goes out to them.
 type aimed struct {
 	f        *fleet
-	left     atomic.Int64
 	answered atomic.Int64
 	targets  chan int
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
+	over  bool
 	shot  map[int]bool
 	times []time.Duration
 }
@@ -120,8 +117,7 @@ type aimed struct {
 // are near in the audiences of the other campaigns, and are being claimed just now.
 func (f *fleet) aim(refusals int) *aimed {
 	a := &aimed{f: f, targets: make(chan int, 64), shot: map[int]bool{}}
-	a.left.Store(int64(refusals))
-	for range 6 {
+	for range min(48, 6+refusals/100) {
 		a.running.Go(func() {
 			for person := range a.targets {
 				began := time.Now()
@@ -133,25 +129,26 @@ func (f *fleet) aim(refusals int) *aimed {
 			}
 		})
 	}
-	chance := max(1, *replicaMessages/(3*max(1, refusals))) // one in so many messages: they last to the end
+	all := refusals
 	f.carrier.watch(func(p parcel) {
-		if rand.IntN(chance) == 0 {
-			a.shoot(f.personAt(p.to))
+		// They last to the end: no more of them, in proportion, than messages have come.
+		if share := all * f.carrier.count() / *replicaMessages; rand.IntN(3) == 0 {
+			a.shoot(f.personAt(p.to), min(all, share+20))
 		}
 	})
 	return a
 }
 
-func (a *aimed) shoot(person int) {
+// shoot lets somebody say no, unless as many have already.
+func (a *aimed) shoot(person, most int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if person < 0 || a.shot[person] || a.left.Load() == 0 {
+	if person < 0 || a.shot[person] || len(a.shot) >= most || a.over {
 		return
 	}
 	select {
 	case a.targets <- person:
 		a.shot[person] = true
-		a.left.Add(-1)
 	default: // those who are asked have their hands full
 	}
 }
@@ -160,7 +157,7 @@ func (a *aimed) shoot(person int) {
 func (a *aimed) end() {
 	a.f.carrier.watch(nil)
 	a.mu.Lock()
-	a.left.Store(0)
+	a.over = true
 	close(a.targets)
 	a.mu.Unlock()
 	a.running.Wait()

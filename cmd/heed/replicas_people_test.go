@@ -66,32 +66,40 @@ func noon() string {
 // enrol puts people on file who agreed to surveys by text.
 func (f *fleet) enrol(n int) {
 	f.Helper()
+	for i := range n {
+		f.people = append(f.people, patron{
+			ref: fmt.Sprintf("r%d", i), mailbox: fmt.Sprintf("r%d@patients.example", i), id: f.ids.New(), box: f.ids.New(),
+			phone: fmt.Sprintf("+1303%03d%04d", 200+i/5000, 1000+i%5000), // no number that fails on demand
+		})
+	}
+	const batch = 250
 	zones := []string{noon()}
-	for len(f.people) < n {
+	side((n+batch-1)/batch, func(i int) {
 		c := gateway.Change{At: time.Now(), Actor: "test"}
-		for range min(250, n-len(f.people)) {
-			i, now := len(f.people), time.Now().UnixMicro()
-			phone := f.ids.New()
-			p := patron{
-				ref: fmt.Sprintf("r%d", i), mailbox: fmt.Sprintf("r%d@patients.example", i), id: f.ids.New(), box: f.ids.New(),
-				phone: fmt.Sprintf("+1303%03d%04d", 200+i/5000, 1000+i%5000), // no number that fails on demand
-			}
-			f.people = append(f.people, p)
-			c.Patients = append(c.Patients, gateway.PatientFact{
-				Patient: p.id, Ref: p.ref, Record: &gateway.Record{BirthDate: "1980-04-02"},
-				Texts: []gateway.AddressText{{ID: p.box, Kind: channels.Mailbox, Value: p.mailbox}, {ID: phone, Kind: channels.Phone, Value: p.phone}},
-				Events: []preferences.Event{
-					{ID: f.ids.New(), Kind: preferences.ContactSet, At: now, Contact: &preferences.Contact{
-						BirthDate: preferences.Date{Year: 1980, Month: 4, Day: 2}, Zones: zones,
-						Addresses: []preferences.ContactAddress{{ID: p.box, Kind: channels.Mailbox, Rank: 1}, {ID: phone, Kind: channels.Phone, Rank: 1, Zones: zones}},
-					}},
-					{ID: f.ids.New(), Kind: preferences.ChoiceMade, At: now, Said: now, Choice: &preferences.Choice{Topic: "survey", Channel: channels.SMS, In: true, Consent: preferences.Express}},
-				},
-			})
+		for k := i * batch; k < min(n, (i+1)*batch); k++ {
+			c.Patients = append(c.Patients, f.onFile(&f.people[k], zones))
 		}
 		if _, err := f.store.Commit(context.Background(), c); err != nil {
-			f.Fatal(err)
+			f.Error(err)
 		}
+	})
+	if f.Failed() {
+		f.FailNow()
+	}
+}
+
+func (f *fleet) onFile(p *patron, zones []string) gateway.PatientFact {
+	now, phone := time.Now().UnixMicro(), f.ids.New()
+	return gateway.PatientFact{
+		Patient: p.id, Ref: p.ref, Record: &gateway.Record{BirthDate: "1980-04-02"},
+		Texts: []gateway.AddressText{{ID: p.box, Kind: channels.Mailbox, Value: p.mailbox}, {ID: phone, Kind: channels.Phone, Value: p.phone}},
+		Events: []preferences.Event{
+			{ID: f.ids.New(), Kind: preferences.ContactSet, At: now, Contact: &preferences.Contact{
+				BirthDate: preferences.Date{Year: 1980, Month: 4, Day: 2}, Zones: zones,
+				Addresses: []preferences.ContactAddress{{ID: p.box, Kind: channels.Mailbox, Rank: 1}, {ID: phone, Kind: channels.Phone, Rank: 1, Zones: zones}},
+			}},
+			{ID: f.ids.New(), Kind: preferences.ChoiceMade, At: now, Said: now, Choice: &preferences.Choice{Topic: "survey", Channel: channels.SMS, In: true, Consent: preferences.Express}},
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -212,6 +213,37 @@ func (f *fleet) judge(v *verdict, what string, certain bool, lanes ...string) {
 	case times == 0 && certain:
 		v.lost++
 		f.Logf("%s never came", what)
+	}
+}
+
+// settles waits until the database has an outcome for every message.
+func (f *fleet) settles(until time.Time) {
+	f.Helper()
+	db, err := sql.Open("pgx", f.database)
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer db.Close()
+	eventuallyUntil(f, until, "every message has an outcome", func() bool {
+		var open int
+		if err := db.QueryRow("SELECT count(*) FROM messages WHERE status < 3 AND category <> ''").Scan(&open); err != nil {
+			f.Fatal(err)
+		}
+		return open == 0
+	})
+}
+
+// judgeSingles judges messages to one person. Only of those that did not come is the gateway
+// asked why.
+func (f *fleet) judgeSingles(v *verdict, list []letterTo) {
+	f.Helper()
+	for _, l := range list {
+		p, certain := &f.people[l.person], true
+		if len(f.carrier.arrivals(l.what, p.phone))+len(f.carrier.arrivals(l.what, p.mailbox)) == 0 {
+			m := f.insist(http.MethodGet, "/v1/messages/"+l.id, nil)
+			certain = m["status"] != "needs_staff"
+		}
+		f.judge(v, l.what, certain, lane(careNumber, p.phone), lane(careMailbox, p.mailbox))
 	}
 }
 

@@ -105,7 +105,10 @@ func (d *DB) ClaimSlices(ctx context.Context, c campaign.Claim) (campaign.Claime
 	return l.got, err
 }
 
-var errLost = errors.New("somebody else was quicker")
+var (
+	errLost       = errors.New("somebody else was quicker")
+	errDrawnTwice = errors.New("keeping a claim: a new message's id is another one's already; trying again with a new one")
+)
 
 // within runs a change that is kept by statements of its own.
 func (d *DB) within(ctx context.Context, c *gateway.Change, what func(*unit) error) error {
@@ -409,7 +412,8 @@ func (l *lot) insertMessages(list []any) error {
 	found, err := l.tx.QueryContext(l.ctx, `INSERT INTO messages (id, patient, queue, category, template, essential, status, due_at, expires_at, attempts, created_at, campaign, slice)
 		SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT), CAST($2 AS SMALLINT), CAST($3 AS TEXT), CAST($4 AS TEXT), FALSE, 10, CAST($5 AS BIGINT), 0,
 		CAST(e.value ->> 2 AS SMALLINT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST(e.value ->> 3 AS BIGINT) FROM `+l.each(1)+` WHERE true
-		ON CONFLICT (id) DO UPDATE SET status = 10, attempts = excluded.attempts, slice = excluded.slice, code = '' WHERE messages.status = 11 RETURNING id`,
+		ON CONFLICT (id) DO UPDATE SET status = 10, attempts = excluded.attempts, slice = excluded.slice, code = ''
+		WHERE messages.status = 11 AND messages.patient = excluded.patient AND messages.campaign = excluded.campaign RETURNING id`,
 		string(param), int(gateway.CampaignQueue), c.Category, c.Template, micros(l.c.At), c.ID)
 	if err != nil {
 		return fmt.Errorf("keeping a claim: %w", err)
@@ -425,6 +429,10 @@ func (l *lot) insertMessages(list []any) error {
 	}
 	for _, i := range l.items {
 		if !l.refused[i.Message] && !written[i.Message] {
+			if i.Number == 1 {
+				// Two replicas drew the same id. Nothing of the claim is kept: they are judged anew.
+				return errDrawnTwice
+			}
 			l.got.Gone[i.Pos], l.refused[i.Message] = true, true
 			l.mark(i.Pos, claimed, "", 0, i.Version, i.Message, 0) // its message tells
 		}

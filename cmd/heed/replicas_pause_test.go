@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +12,7 @@ import (
 // claims in its hands, until others have seen to what was claimed. Meanwhile one of two people says no
 // and is answered. When the replica wakes it sends the one nothing, and the other nothing twice.
 func TestReplicasThatWakeWithOldClaims(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, fleetPlan{replicas: 2, taps: true, redis: true, lease: time.Second, unknown: 2 * time.Second})
 	f.enrol(40)
 	no := 0
@@ -29,7 +28,7 @@ func TestReplicasThatWakeWithOldClaims(t *testing.T) {
 		t.Run(fmt.Sprintf("after %s, many: %v", c.point, c.many), func(t *testing.T) {
 			refuser, other := no, no+1
 			sleeper := f.freezeAt(c.point)
-			var l [2]letterTo
+			var l []letterTo
 			var m *mailing
 			if c.many {
 				m = f.newsletter(100+no, refuser, other+1, 0)
@@ -60,7 +59,7 @@ func TestReplicasThatWakeWithOldClaims(t *testing.T) {
 			} else {
 				for i, one := range l {
 					p := &f.people[refuser+i]
-					f.judge(&v, one.what, i == 1, lane(careNumber, p.phone))
+					f.judge(&v, one.what, i == 1, lane(careNumber, p.phone), lane(careMailbox, p.mailbox))
 				}
 			}
 			t.Log(v)
@@ -75,23 +74,11 @@ func TestReplicasThatWakeWithOldClaims(t *testing.T) {
 }
 
 // sendBoth takes two messages in at once, so that one claim takes both.
-func (f *fleet) sendBoth(no int, persons ...int) (both [2]letterTo) {
+func (f *fleet) sendBoth(no, one, other int) []letterTo {
 	f.Helper()
-	var list []map[string]any
-	for i, person := range persons {
-		both[i] = letterTo{what: fmt.Sprintf("s%d", 1000+no+i), person: person}
-		list = append(list, map[string]any{
-			"patient": f.people[person].ref, "category": "follow_up", "template": "follow_up", "urgent": true, "channels": []string{"sms"},
-			"variables": map[string]string{"text": "Your letter no-" + both[i].what + " is ready."},
-		})
-	}
-	status, answer, err := f.persist(http.MethodPost, "/v1/messages", marshal(list), "Idempotency-Key", "both-"+both[0].what)
-	var got []struct{ ID string }
-	if err != nil || json.Unmarshal(answer, &got) != nil || len(got) != len(both) {
-		f.Fatalf("%d %s %v", status, answer, err)
-	}
-	for i := range both {
-		both[i].id = got[i].ID
+	both := []letterTo{{what: fmt.Sprintf("s%d", 1001+no), person: one}, {what: fmt.Sprintf("s%d", 1002+no), person: other}}
+	if err := f.sendList(both); err != nil {
+		f.Fatal(err)
 	}
 	return both
 }

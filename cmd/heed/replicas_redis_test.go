@@ -12,6 +12,7 @@ import (
 // there. That replica goes on, from the database; it says so; what it hears cannot reach the
 // others' cache, and no one is sent what they refused at it all the same. Then it recovers.
 func TestReplicasWithoutTheirRedis(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, fleetPlan{replicas: 3, taps: true, redis: true, lease: 2 * time.Second, unknown: 10 * time.Second})
 	const crowd = 200
 	f.enrol(crowd)
@@ -65,6 +66,7 @@ func (m *member) saysOfRedis() string { return m.health()["redis"] }
 // that it does not. Nobody is sent what they refused; and the replica that knows that it may
 // have missed something claims nothing until it has caught up.
 func TestReplicasWithOldRecords(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, fleetPlan{replicas: 2, taps: true, redis: true, lease: 2 * time.Second, unknown: 10 * time.Second})
 	const crowd = 240
 	f.enrol(crowd)

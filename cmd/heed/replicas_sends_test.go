@@ -24,25 +24,36 @@ type letterTo struct {
 
 // sendOne takes one message in, at any replica, with a key, so that asking again is safe.
 func (f *fleet) sendOne(no, person int) (letterTo, error) {
-	l := letterTo{what: fmt.Sprintf("s%d", no), person: person}
-	body := map[string]any{
-		"patient": f.people[person].ref, "category": "follow_up", "template": "follow_up", "urgent": true,
-		"variables": map[string]string{"text": "Your letter no-" + l.what + " is ready."},
+	list := []letterTo{{what: fmt.Sprintf("s%d", no), person: person}}
+	err := f.sendList(list)
+	return list[0], err
+}
+
+// sendList takes messages in at once, so that one claim takes as many of them as it may.
+func (f *fleet) sendList(list []letterTo) error {
+	var bodies []map[string]any
+	for _, l := range list {
+		body := map[string]any{
+			"patient": f.people[l.person].ref, "category": "follow_up", "template": "follow_up", "urgent": true,
+			"variables": map[string]string{"text": "Your letter no-" + l.what + " is ready."},
+		}
+		if strings.HasSuffix(l.what, "0") {
+			body["category"], body["template"] = "appointment_reminder", "appointment_reminder"
+			body["variables"] = map[string]string{"appointment_time": "2037-01-07T10:30:00-07:00", "location": "Room no-" + l.what}
+		}
+		bodies = append(bodies, body)
 	}
-	if no%2 == 0 {
-		body = map[string]any{
-			"patient": f.people[person].ref, "category": "appointment_reminder", "template": "appointment_reminder", "urgent": true,
-			"variables": map[string]string{"appointment_time": "2037-01-07T10:30:00-07:00", "location": "Room no-" + l.what},
+	status, answer, err := f.persist(http.MethodPost, "/v1/messages", marshal(bodies), "Idempotency-Key", "send-"+list[0].what)
+	var got []struct{ ID string }
+	if err != nil || json.Unmarshal(answer, &got) != nil || len(got) != len(list) {
+		return fmt.Errorf("%d %s %w", status, answer, err)
+	}
+	for i := range list {
+		if list[i].id = got[i].ID; list[i].id == "" {
+			return fmt.Errorf("not taken: %s", answer)
 		}
 	}
-	status, answer, err := f.persist(http.MethodPost, "/v1/messages", marshal(body), "Idempotency-Key", l.what)
-	if err != nil || status >= 300 {
-		return l, fmt.Errorf("%d %s %w", status, answer, err)
-	}
-	var got struct{ ID string }
-	err = json.Unmarshal(answer, &got)
-	l.id = got.ID
-	return l, err
+	return nil
 }
 
 // mailing is a campaign to people from one index to another.

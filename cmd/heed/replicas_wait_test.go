@@ -10,6 +10,7 @@ import (
 // person it goes to says no at another one: the answer waits until the call has ended, or
 // cannot come to anything any more because its lease has ended.
 func TestReplicasWaitForEachOthersCalls(t *testing.T) {
+	t.Parallel()
 	const lease = 3 * time.Second
 	f := newFleet(t, fleetPlan{replicas: 2, lease: lease, unknown: 30 * time.Second})
 	f.enrol(6)

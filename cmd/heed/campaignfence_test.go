@@ -101,7 +101,9 @@ func (m *mortal) ClaimSlices(ctx context.Context, c campaign.Claim) (campaign.Cl
 			}
 		}
 	}
-	m.outrun(ctx, shot)
+	if m.stale.Load() < enoughStale {
+		m.outrun(ctx, shot)
+	}
 	got, err := m.DB.ClaimSlices(ctx, c)
 	m.stale.Add(int64(len(got.Stale)))
 	if err == nil && len(c.Slices) > 0 && m.dies("after claim") {
@@ -110,11 +112,14 @@ func (m *mortal) ClaimSlices(ctx context.Context, c campaign.Claim) (campaign.Cl
 	return got, err
 }
 
+// enoughStale is after how many claims that were outrun none is held up any more for another.
+const enoughStale = 20
+
 // outrun waits a moment for one of those who were judged on these versions to move on. The
 // others run with the claim: some are quicker, and some are not.
 func (m *mortal) outrun(ctx context.Context, judged map[int64]int64) {
 	ids := slices.Collect(maps.Keys(judged))
-	for end := time.Now().Add(400 * time.Millisecond); len(ids) > 0 && time.Now().Before(end); pause(ctx) {
+	for end := time.Now().Add(2500 * time.Millisecond); len(ids) > 0 && time.Now().Before(end); pause(ctx) {
 		now, err := m.DB.Snapshots(ctx, ids)
 		if err != nil {
 			return

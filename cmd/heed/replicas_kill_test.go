@@ -72,7 +72,7 @@ func TestReplicasAreKilledAgainAndAgain(t *testing.T) {
 		switch {
 		case p.from == newsMailbox:
 			point = inLetter
-		case p.from == surveyer:
+		case p.from == surveyNumber:
 			point = midSlice
 		}
 		r.meets(f.members[p.by], point, false)

@@ -110,7 +110,7 @@ var refusals = []func(*fleet, *patron) (refusal, []string){
 		return f.textsStop(p, careNumber), []string{lane(careNumber, p.phone)}
 	},
 	func(f *fleet, p *patron) (refusal, []string) {
-		return f.textsStop(p, surveyer), []string{lane(surveyer, p.phone)}
+		return f.textsStop(p, surveyNumber), []string{lane(surveyNumber, p.phone)}
 	},
 	func(f *fleet, p *patron) (refusal, []string) { // one click in the mailbox: RFC 8058
 		return f.presses(f.links.Unsubscribe(p.id, p.box, preferences.TopicMarketing), "List-Unsubscribe=One-Click"), []string{lane(newsMailbox, p.mailbox)}
@@ -121,12 +121,12 @@ var refusals = []func(*fleet, *patron) (refusal, []string){
 	func(f *fleet, p *patron) (refusal, []string) { // at the desk
 		body := map[string]any{"source": "staff", "choices": []map[string]any{{"topic": "non_essential", "channel": "all", "choice": "opt_out"}}}
 		return refusal{http.MethodPost, "/v1/patients/" + p.ref + "/preferences", marshal(body), []string{"Idempotency-Key", "no-" + p.ref}},
-			[]string{lane(newsMailbox, p.mailbox), lane(surveyer, p.phone)}
+			[]string{lane(newsMailbox, p.mailbox), lane(surveyNumber, p.phone)}
 	},
 	func(f *fleet, p *patron) (refusal, []string) { // letters only, from now on: 45 CFR 164.522(b)
 		body := map[string]any{"only": []any{}, "discreet": true}
 		return refusal{http.MethodPut, "/v1/patients/" + p.ref + "/confidential-communication", marshal(body), nil},
-			[]string{lane(careNumber, p.phone), lane(surveyer, p.phone), lane(careMailbox, p.mailbox), lane(newsMailbox, p.mailbox)}
+			[]string{lane(careNumber, p.phone), lane(surveyNumber, p.phone), lane(careMailbox, p.mailbox), lane(newsMailbox, p.mailbox)}
 	},
 }
 

@@ -64,7 +64,7 @@ type mailing struct {
 
 // address is where it goes.
 func (m *mailing) address(p *patron) string {
-	if m.from == surveyer {
+	if m.from == surveyNumber {
 		return p.phone
 	}
 	return p.mailbox
@@ -79,7 +79,7 @@ func (f *fleet) newsletter(no, first, last, rate int) *mailing {
 
 func (f *fleet) survey(no, first, last, rate int) *mailing {
 	f.Helper()
-	m := &mailing{what: fmt.Sprintf("c%d", no), from: surveyer, first: first, last: last}
+	m := &mailing{what: fmt.Sprintf("c%d", no), from: surveyNumber, first: first, last: last}
 	return f.begin(m, rate, map[string]any{"category": "survey", "template": "survey", "channels": []string{"sms"}, "variables": map[string]string{"url": "https://cedar.example/no-" + m.what}})
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"time"
@@ -29,7 +30,7 @@ const sandboxPath = "/sandbox"
 
 func openCarriers(cfg *config.Config, secret []byte, base string) (carriers, error) {
 	c := carriers{ways: map[dispatch.WayOf]dispatch.Way{}, senders: map[channels.Program]string{}}
-	client := &http.Client{Transport: transport()}
+	client := &http.Client{Transport: punctual{transport()}}
 	numbers, services, mailboxes := map[channels.Program]string{}, map[channels.Program]string{}, map[channels.Program]string{}
 	callers := map[channels.Program]string{}
 	for program, p := range cfg.Programs {
@@ -114,6 +115,23 @@ func agreement(name string) policy.Content {
 		return policy.Clinical
 	}
 	return policy.None
+}
+
+// punctual starts no request after its deadline. The transport itself looks only whether its
+// context is done, and in a process that was stopped for longer than a lease the timer that
+// would end it may be later than the call: a letter takes a moment to be written out.
+type punctual struct{ next http.RoundTripper }
+
+// RoundTrip is http.RoundTripper's.
+func (p punctual) RoundTrip(r *http.Request) (*http.Response, error) {
+	// Both clocks are asked: the monotonic one stands still while a machine sleeps.
+	if end, ok := r.Context().Deadline(); ok && (time.Until(end) <= 0 || !time.Now().Round(0).Before(end.Round(0))) {
+		if r.Body != nil {
+			_ = r.Body.Close() // nothing was read of it
+		}
+		return nil, context.DeadlineExceeded
+	}
+	return p.next.RoundTrip(r)
 }
 
 // transport is for the providers' calls: a dead provider is found fast, and no call

@@ -179,6 +179,9 @@ func (s *server) api() *api.API {
 	a := s.view()
 	a.AdminKey, a.PublicURL, a.Version = s.cfg.Auth.AdminKey, strings.TrimSuffix(s.cfg.HTTP.PublicURL, "/"), version()
 	a.Ready = func(context.Context) error { return s.ready() }
+	if s.redis != nil {
+		a.Redis = s.redis.Answers
+	}
 	a.Outgoing = api.Outgoing{Endpoints: s.db, NewSecret: events.NewSecret}
 	a.Telephones = map[string]api.Telephone{"/webhooks/twilio/voice": {Source: "twilio", Phone: s.carriers.twilio}}
 	a.Webhooks = map[string]api.Webhook{
@@ -218,6 +221,14 @@ func (s *server) figures() {
 	s.metrics.Counter("heed_cache_hits_total", "Snapshots found in the cache.", func() float64 { return float64(s.stats().Hits) })
 	s.metrics.Counter("heed_cache_misses_total", "Snapshots not found in the cache.", func() float64 { return float64(s.stats().Misses) })
 	s.metrics.Counter("heed_cache_errors_total", "Calls to Redis that failed; each is a miss.", func() float64 { return float64(s.stats().Errors) })
+	if s.redis != nil {
+		s.metrics.Gauge("heed_redis_answers", "0 when Redis did not answer the last call: the database is asked instead, and campaigns with a rate wait.", func() float64 {
+			if s.redis.Answers() {
+				return 1
+			}
+			return 0
+		})
+	}
 	s.taskFigures()
 }
 

@@ -60,6 +60,9 @@ type API struct {
 	Telephones map[string]Telephone
 	// Ready says why the gateway cannot work now, or nil.
 	Ready func(context.Context) error
+	// Redis says whether the cache's server answered when it was last asked; nil: there is none.
+	// A gateway without it is slower, and as safe: it stays ready.
+	Redis func() bool
 
 	names names                      // what the description knows; filled by Handler
 	needs map[string]auth.Permission // by the pattern of the route

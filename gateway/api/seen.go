@@ -88,7 +88,10 @@ func (a *API) refused(ctx context.Context, operation string, need auth.Permissio
 func describeHealth(doc *huma.OpenAPI) {
 	text := map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}
 	status := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
-		Type: huma.TypeObject, Properties: map[string]*huma.Schema{"status": {Type: huma.TypeString}}, Required: []string{"status"},
+		Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+			"status": {Type: huma.TypeString},
+			"redis":  {Type: huma.TypeString, Enum: []any{"unreachable"}, Description: "Only when Redis does not answer: everything is asked of the database, and campaigns with a rate wait."},
+		}, Required: []string{"status"},
 	}}}
 	problem := map[string]*huma.MediaType{"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}}
 	for _, o := range []*huma.Operation{

@@ -60,7 +60,11 @@ func (a *API) health(mux *http.ServeMux) {
 			writeProblem(w, problem(http.StatusServiceUnavailable, "not_ready", "The database, the clock or the listener is not ready. The log says more."))
 			return
 		}
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+		says := map[string]string{"status": "ready"}
+		if a.Redis != nil && !a.Redis() {
+			says["redis"] = "unreachable"
+		}
+		writeJSON(w, http.StatusOK, says)
 	})
 }
 

@@ -53,7 +53,12 @@ type upkeep struct {
 
 func (upkeep) Kind() string { return "upkeep" }
 
-// Migrate brings River's own tables up to date.
+// migrating is the advisory lock under which River's tables are brought up to date; the
+// number is nobody else's on this database.
+const migrating = 0x6865656472697665 // "heedrive"
+
+// Migrate brings River's own tables up to date. Replicas that start together take turns:
+// River itself makes no lock, and all but the first would fail on tables that are there.
 func Migrate(ctx context.Context, o Options) error {
 	driver, pool, err := driverOf(ctx, o)
 	if err != nil {
@@ -61,6 +66,15 @@ func Migrate(ctx context.Context, o Options) error {
 	}
 	if pool != nil {
 		defer pool.Close()
+		turn, err := pool.Acquire(ctx)
+		if err != nil {
+			return fmt.Errorf("bringing the job tables up to date: %w", err)
+		}
+		defer turn.Release()
+		if _, err := turn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrating)); err != nil {
+			return fmt.Errorf("bringing the job tables up to date: %w", err)
+		}
+		// The connection's end is the lock's end: the pool closes with this call.
 	}
 	m, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: o.Log})
 	if err != nil {

@@ -139,7 +139,8 @@ func (d *DB) Migrate(ctx context.Context) error {
 	var options []goose.ProviderOption
 	if d.pg {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker()
+		// Replicas that start together take turns; the library's own breath between two looks is 5 s.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 		if err != nil {
 			return err
 		}

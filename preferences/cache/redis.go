@@ -248,6 +248,9 @@ func (r *Redis) call(ctx context.Context, do func(context.Context) error) {
 	r.errors.Add(1)
 }
 
+// Answers says whether the server answered when it was last asked.
+func (r *Redis) Answers() bool { return r.breaker.closed.Load() == 0 }
+
 // Client is the connection, for what else the replicas share in Redis.
 func (r *Redis) Client() redis.UniversalClient { return r.client }
 

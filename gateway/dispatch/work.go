@@ -95,16 +95,16 @@ func (d *Dispatcher) claim(ctx context.Context, due []gateway.Message, fresh boo
 	if err != nil {
 		return nil, nil, 0, err
 	}
+	usages, err := d.Store.Usages(ctx, patientsOf(due))
+	if err != nil {
+		return nil, nil, 0, err
+	}
 	now := d.Now()
 	change := gateway.Change{At: now, Actor: "heed"}
 	planned := map[int64]*job{}
 	for i := range due {
 		m := &due[i]
-		j, err := d.plan(ctx, m, ks[m.Patient], &change)
-		if err != nil {
-			return nil, nil, 0, err
-		}
-		if j != nil {
+		if j := d.plan(m, ks[m.Patient], usages[m.Patient], &change); j != nil {
 			planned[m.ID] = j
 		}
 	}
@@ -149,22 +149,18 @@ func patientsOf(list []gateway.Message) []int64 {
 
 // plan decides one message and adds what follows to the change. It gives a job
 // when the message is to be sent.
-func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, change *gateway.Change) (*job, error) {
+func (d *Dispatcher) plan(m *gateway.Message, k known, usage policy.Usage, change *gateway.Change) *job {
 	if m.Body.Answer != nil {
-		return d.planAnswer(m, k, change), nil
+		return d.planAnswer(m, k, change)
 	}
 	if m.Withdrawn {
 		change.Steps = append(change.Steps, gateway.Step{Message: m.ID, From: gateway.Waiting, To: gateway.Canceled, Code: gateway.CampaignCanceledCode})
-		return nil, nil
+		return nil
 	}
 	cat, t := d.textFor(m)
 	if t == nil || k.Snapshot == nil {
 		d.hold(m, k, noTemplate, change)
-		return nil, nil
-	}
-	usage, err := d.Store.Usage(ctx, m.Patient)
-	if err != nil {
-		return nil, err
+		return nil
 	}
 	q := d.question(m, t, usage)
 	dec := d.Policy.Decide(k.Snapshot, q)
@@ -173,14 +169,14 @@ func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, chan
 			Message: m.ID, Patient: m.Patient, From: gateway.Waiting, To: gateway.Waiting, Version: k.Version,
 			Due: dec.Until, Code: string(dec.Code),
 		})
-		return nil, nil
+		return nil
 	}
 	change.Decides = append(change.Decides, d.record(m, q, k, dec))
 	if dec.Outcome != policy.Send {
 		d.end(m, k, dec, change)
-		return nil, nil
+		return nil
 	}
-	return d.planSend(m, t, cat, k, dec, change), nil
+	return d.planSend(m, t, cat, k, dec, change)
 }
 
 // textRefused is the code of a message whose text the lint refused once it was

@@ -126,35 +126,68 @@ func (r *ride) steps() error {
 	}
 	var moved []any
 	var tries [][]any
+	stale := map[*unit]bool{}
 	for _, u := range r.units {
-		for i := range u.c.Steps {
-			s := &u.c.Steps[i]
-			if u.refused[s.Message] {
-				continue
-			}
-			row, there := free[s.Message]
-			if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts || s.Attempt != nil && !row.mayGo() {
-				u.refuse(s, gateway.Refusal{Why: gateway.Taken})
-				continue
-			}
-			if !u.takePlace(s) {
-				continue
-			}
-			move, err := moveRow(s, row)
-			if err != nil {
-				return err
-			}
-			moved = append(moved, move)
-			if s.Attempt != nil {
-				tries = append(tries, tryRow(s))
-			}
-			u.messageMoved(s, row)
+		moves, begun, err := u.moves(free)
+		if err != nil {
+			return err
 		}
 		if u.c.Whole && len(u.refused) > 0 {
-			return gateway.ErrStale
+			stale[u] = true
+			continue
 		}
+		moved, tries = append(moved, moves...), append(tries, begun...)
+	}
+	if err := r.unhear(stale); err != nil || len(r.units) == 0 {
+		return err
 	}
 	return inOrder(func() error { return r.moveMessages(moved) }, func() error { return r.insertTries(tries) }, r.claimedTexts)
+}
+
+// moves are the rows of a change's steps, and of the tries that they begin.
+func (u *unit) moves(free map[int64]waiting) (moved []any, tries [][]any, err error) {
+	for i := range u.c.Steps {
+		s := &u.c.Steps[i]
+		if u.refused[s.Message] {
+			continue
+		}
+		row, there := free[s.Message]
+		if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts || s.Attempt != nil && !row.mayGo() {
+			u.refuse(s, gateway.Refusal{Why: gateway.Taken})
+			continue
+		}
+		if !u.takePlace(s) {
+			continue
+		}
+		move, err := moveRow(s, row)
+		if err != nil {
+			return nil, nil, err
+		}
+		moved = append(moved, move)
+		if s.Attempt != nil {
+			tries = append(tries, tryRow(s))
+		}
+		u.messageMoved(s, row)
+	}
+	return moved, tries, nil
+}
+
+// unhear lets changes go that do not hold any more. What has no company is rolled back;
+// one that rides has done nothing yet but to note its event, which was not heard then.
+func (r *ride) unhear(stale map[*unit]bool) error {
+	if len(stale) == 0 {
+		return nil
+	}
+	r.leave(stale)
+	for u := range stale {
+		u.failed = gateway.ErrStale
+		if s := u.c.Seen; s != nil && len(r.units) > 0 {
+			if err := r.run("DELETE FROM seen WHERE source = $1 AND event = $2", s.Source, s.Event); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (u *unit) refuse(s *gateway.Step, r gateway.Refusal) {

@@ -22,6 +22,9 @@ import (
 	"github.com/pressly/goose/v3"      // migrations, with a lock so that several replicas may start together
 	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // SQLite without cgo: one static binary
+
+	"harmonize.care/heed/gateway/auth"
+	"harmonize.care/heed/preferences/policy"
 )
 
 //go:embed migrations/*.sql
@@ -54,6 +57,11 @@ type DB struct {
 	woken  func()
 
 	words, work lane // where changes wait to ride together
+
+	// What is asked for with every call, gathered.
+	refs    gather[string, int64]
+	callers gather[string, auth.Caller]
+	usages  gather[int64, policy.Usage]
 }
 
 // Open opens the database and brings its schema up to date.
@@ -79,6 +87,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if d.pg {
 		d.words.most, d.work.most = ridesPostgres, ridesPostgres
 	}
+	d.refs.ask, d.callers.ask, d.usages.ask = d.patientIDs, d.callersByKey, d.Usages
 	if o.SkipMigrations {
 		return d, nil
 	}
@@ -185,7 +194,7 @@ func (d *DB) among(column string, n int) string {
 	return column + " IN " + d.ids(n)
 }
 
-// amongTexts is among for texts that have no characters which an array would quote.
+// amongTexts is among for texts.
 func (d *DB) amongTexts(column string, n int) string {
 	if d.pg {
 		return fmt.Sprintf("%s = ANY(CAST($%d AS TEXT[]))", column, n)
@@ -194,24 +203,17 @@ func (d *DB) amongTexts(column string, n int) string {
 }
 
 // list is the parameter of among and amongTexts, in order.
-func list[T cmp.Ordered, V any](d *DB, set map[T]V) string {
+func list[T cmp.Ordered, V any](d *DB, set map[T]V) any {
 	keys := slices.Sorted(maps.Keys(set))
-	if !d.pg {
-		all := make([][1]T, len(keys))
-		for i, k := range keys {
-			all[i][0] = k
-		}
-		b, _ := json.Marshal(all) // numbers and texts always marshal
-		return string(b)
+	if d.pg {
+		return keys
 	}
-	b := []byte{'{'}
+	all := make([][1]T, len(keys))
 	for i, k := range keys {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = fmt.Append(b, k)
+		all[i][0] = k
 	}
-	return string(append(b, '}'))
+	b, _ := json.Marshal(all) // numbers and texts always marshal
+	return string(b)
 }
 
 // texts is a sub-select of the texts in a JSON parameter.

@@ -40,13 +40,19 @@ func (d *DB) Decisions(ctx context.Context, message, after int64, limit int) ([]
 }
 
 func (d *DB) decisions(ctx context.Context, where string, args ...any) ([]gateway.DecisionRecord, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT d.id, d.message, COALESCE(m.patient, 0), d.at, d.outcome, d.code, d.sealed, p.data_key
-		FROM decisions d JOIN messages m ON m.id = d.message LEFT JOIN patients p ON p.id = m.patient `+where, args...)
+	list, err := d.read.QueryContext(ctx, decisionColumns+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	var got []gateway.DecisionRecord
-	return got, scan(list, func(s scanner) error {
+	return got, scan(list, d.decisionRow(&got))
+}
+
+const decisionColumns = `SELECT d.id, d.message, COALESCE(m.patient, 0), d.at, d.outcome, d.code, d.sealed, p.data_key
+	FROM decisions d JOIN messages m ON m.id = d.message LEFT JOIN patients p ON p.id = m.patient `
+
+func (d *DB) decisionRow(got *[]gateway.DecisionRecord) func(scanner) error {
+	return func(s scanner) error {
 		var r gateway.DecisionRecord
 		var at int64
 		var sealed, wrapped []byte
@@ -54,7 +60,7 @@ func (d *DB) decisions(ctx context.Context, where string, args ...any) ([]gatewa
 			return err
 		}
 		r.At = instant(at)
-		key := d.keys.general
+		key, err := d.keys.general, error(nil)
 		if r.Patient != 0 {
 			if key, err = d.keys.dataKey(wrapped); err != nil {
 				return err
@@ -65,7 +71,7 @@ func (d *DB) decisions(ctx context.Context, where string, args ...any) ([]gatewa
 				return errSeal
 			}
 		}
-		got = append(got, r)
+		*got = append(*got, r)
 		return nil
-	})
+	}
 }

@@ -154,6 +154,28 @@ func (t *transaction) end() {
 	_ = t.conn.Close() // back to the pool, or thrown away
 }
 
+// askAll asks several things outside of any transaction: on PostgreSQL in one go.
+func (d *DB) askAll(ctx context.Context, list []statement) error {
+	if d.pg {
+		conn, err := d.read.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		err = conn.Raw(func(c any) error { return send(ctx, c.(*stdlib.Conn).Conn(), list) })
+		return errors.Join(err, conn.Close())
+	}
+	for i := range list {
+		found, err := d.read.QueryContext(ctx, list[i].query, list[i].args...)
+		if err != nil {
+			return err
+		}
+		if err := scan(found, list[i].row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // QueryContext asks at once, after everything that waits.
 func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if t.tx != nil {

@@ -55,7 +55,7 @@ func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) erro
 // for those that were kept before or do not hold any more.
 // Unsure: the database was asked to commit, and did not say that it has.
 func (d *DB) keepAll(ctx context.Context, changes []*gateway.Change, also func(*unit) error) (came []outcome, unsure bool, err error) {
-	tx, err := d.begin(ctx)
+	tx, err := d.begin(ctx, len(changes) > 1)
 	if err != nil {
 		return nil, false, err
 	}

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -283,5 +286,60 @@ func (w *world) remember(c *gateway.Change, kept *gateway.Kept) {
 		if s.To == gateway.Waiting {
 			w.waiting = append(w.waiting, gateway.Step{Message: s.Message, Patient: was.Patient, Try: was.Attempt.Number})
 		}
+	}
+}
+
+// TestWhoeverIsHeldUpHoldsUpNobody: somebody else has the lock that one stop waits for. The
+// others are kept all the same, and so are those that came to ride with it.
+func TestWhoeverIsHeldUpHoldsUpNobody(t *testing.T) {
+	address := newDatabase(t)
+	db, ids := open(t, address)
+	stop := func(i int) gateway.Change {
+		c := stopOf(ids)(i)
+		c.Actor = "twilio"
+		return c
+	}
+	if _, err := db.Commit(t.Context(), stop(0)); err != nil {
+		t.Fatal(err)
+	}
+	other, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	held, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback() //nolint:errcheck // it only holds the lock
+	if _, err := held.ExecContext(t.Context(), "SELECT key FROM numbers FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan error, 1)
+	go func() {
+		again := stop(0)
+		again.Seen.Event = "said again"
+		_, err := db.Commit(context.WithoutCancel(t.Context()), again)
+		waits <- err
+	}()
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			if _, err := db.Commit(t.Context(), stop(1+i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait() // never, if they waited for the lock too
+	select {
+	case err := <-waits:
+		t.Fatalf("it did not wait for the lock: %v", err)
+	default:
+	}
+	if err := held.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waits; err != nil {
+		t.Error(err)
 	}
 }

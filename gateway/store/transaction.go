@@ -35,13 +35,22 @@ type statement struct {
 	count *int64 // gets how many rows it was about
 }
 
-func (d *DB) begin(ctx context.Context) (*transaction, error) {
+// lockTime is how long those who ride together wait for a lock that somebody else has: then
+// each goes by itself, and only the one that needs it waits. A single change waits as long
+// as its caller does.
+const lockTime = "250ms"
+
+func (d *DB) begin(ctx context.Context, several bool) (*transaction, error) {
 	if !d.pg {
 		tx, err := d.write.BeginTx(ctx, nil)
 		return &transaction{ctx: ctx, tx: tx}, err
 	}
 	conn, err := d.write.Conn(ctx)
-	return &transaction{ctx: ctx, conn: conn, waits: []statement{{query: "BEGIN"}}}, err
+	t := &transaction{ctx: ctx, conn: conn, waits: []statement{{query: "BEGIN"}}}
+	if several {
+		t.waits = append(t.waits, statement{query: "SET LOCAL lock_timeout = '" + lockTime + "'"})
+	}
+	return t, err
 }
 
 // later runs a statement before anything that comes after it is asked, or the end.

@@ -60,13 +60,15 @@ func (d *DB) decisionRow(got *[]gateway.DecisionRecord) func(scanner) error {
 			return err
 		}
 		r.At = instant(at)
-		key, err := d.keys.general, error(nil)
+		key := d.keys.general
 		if r.Patient != 0 {
+			var err error
 			if key, err = d.keys.dataKey(wrapped); err != nil {
 				return err
 			}
 		}
 		if key != nil && sealed != nil {
+			var err error
 			if r.Body, err = key.Open(nil, nil, sealed, nil); err != nil {
 				return errSeal
 			}

@@ -245,7 +245,7 @@ func (l *lane) keep(list []*passenger) {
 	}()
 	ctx, cancel := list[0].ctx, func() {}
 	if len(list) > 1 {
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), rideTime)
+		ctx, cancel = context.WithTimeout(context.Background(), rideTime)
 	}
 	defer cancel()
 	changes := make([]*gateway.Change, len(list))

@@ -311,7 +311,7 @@ func TestWhoeverIsHeldUpHoldsUpNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Rollback() //nolint:errcheck // it only holds the lock
+	defer held.Rollback()
 	if _, err := held.ExecContext(t.Context(), "SELECT key FROM numbers FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

@@ -122,4 +122,16 @@ func TestIDsAreOrderedAndNeverMeet(t *testing.T) {
 		}
 		last = id
 	}
+	other := &gateway.IDs{Now: g.Now, Rand: g.Rand}
+	g.Is(3)
+	other.Is(4)
+	seen := map[int64]bool{}
+	for range 5000 {
+		for _, id := range []int64{g.New(), other.New()} {
+			if seen[id] || id <= 0 {
+				t.Fatalf("two processes made %d", id)
+			}
+			seen[id] = true
+		}
+	}
 }

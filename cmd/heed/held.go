@@ -24,7 +24,7 @@ func (s *server) lookForHold(ctx context.Context) error {
 			s.log.Warn("sends are held; what patients ask and answer goes on", "since", since, "to end it", "heed sending release")
 		} else {
 			s.log.Info("sends go on")
-			s.bell.Ring()
+			s.ring()
 		}
 	}
 	return nil

@@ -55,9 +55,9 @@ type house struct {
 	runner     *campaign.Runner
 	links      *link.Links
 	calendar   *calendar.Writer
-	bell       *jobs.Bell // something waits in a queue
-	moved      *jobs.Bell // a campaign was started, or has more to do
-	happened   *jobs.Bell // something happened that others asked to be told of
+	bells      map[gateway.Queue]*jobs.Bell // something waits in a queue
+	moved      *jobs.Bell                   // a campaign was started, or has more to do
+	happened   *jobs.Bell                   // something happened that others asked to be told of
 	carriers   carriers
 	clock      *sandbox.Clock    // nil in live mode
 	signing    *ecdsa.PrivateKey // what the sandbox signs its mail events with; nil in live mode
@@ -79,7 +79,7 @@ const (
 // openHouse puts the gateway together. base is where the sandbox answers, "" when
 // nothing is sent by this process. ready says why nothing may be claimed, or nil.
 func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base string, ready func() error) (_ *house, err error) {
-	h := &house{cfg: cfg, log: log, hostClock: time.Now, now: time.Now, templates: templates.Builtin(), bell: jobs.NewBell(), moved: jobs.NewBell(), happened: jobs.NewBell()}
+	h := &house{cfg: cfg, log: log, hostClock: time.Now, now: time.Now, templates: templates.Builtin(), bells: map[gateway.Queue]*jobs.Bell{}, moved: jobs.NewBell(), happened: jobs.NewBell()}
 	if cfg.Providers.Mode == config.Sandbox {
 		h.clock = sandbox.NewClock(time.Now)
 		h.now = h.clock.Now
@@ -88,6 +88,9 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 		}
 	}
 	h.ids = &gateway.IDs{Now: h.now, Rand: random}
+	for _, q := range gateway.Queues {
+		h.bells[q] = jobs.NewBell()
+	}
 	if h.policy, err = checkSettings(cfg); err != nil {
 		return nil, err
 	}
@@ -115,6 +118,11 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, base s
 
 // furnish puts in what needs the database.
 func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) error {
+	node, err := h.db.Node(ctx)
+	if err != nil {
+		return err
+	}
+	h.ids.Is(node)
 	if err := h.openCache(secret); err != nil {
 		return err
 	}
@@ -130,14 +138,14 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 	}
 	h.fence = &gateway.Fence{Store: h.db, Now: h.now, Lease: h.cfg.Sending.Lease, Pause: pause}
 	h.intake = &intake.Service{
-		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring,
+		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Now: h.now, NewID: h.ids.New, Wake: h.ring,
 		Senders: sendersOf(h.cfg), Services: servicesOf(h.cfg), OptOutLine: h.cfg.Practice.OptOutPhone, Dater: h.carriers.twilio,
 		ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
 	}
 	h.dispatcher = &dispatch.Dispatcher{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity,
 		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Calendar: h.calendar, Zones: preferences.ZonesFingerprint(),
-		Now: h.now, NewID: h.ids.New, Wake: h.bell.Ring, Ready: ready,
+		Now: h.now, NewID: h.ids.New, Wake: h.ring, WakeOne: func(q gateway.Queue) { h.bells[q].Ring() }, Ready: ready,
 		Fault: func(err error) {
 			h.log.Error("what became of a call could not be kept; the sweep will find it", "error", err)
 		},
@@ -148,11 +156,18 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 	return nil
 }
 
+// ring wakes the work on every queue.
+func (h *house) ring() {
+	for _, b := range h.bells {
+		b.Ring()
+	}
+}
+
 // furnishCampaigns puts in what sends to audiences, through the same dispatcher.
 func (h *house) furnishCampaigns(ready func() error) {
 	h.campaigns = &campaign.Service{
 		Office: h.db, Door: h.dispatcher, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity, Now: h.now, NewID: h.ids.New,
-		Wake:    func() { h.moved.Ring(); h.bell.Ring() }, // a test of a text goes by the queue
+		Wake:    func() { h.moved.Ring(); h.ring() }, // a test of a text goes by the queue
 		Testers: h.cfg.TestersOf(),
 	}
 	var shared redis.UniversalClient

@@ -129,7 +129,7 @@ func (s *server) loops() []jobs.Loop {
 	var list []jobs.Loop
 	for _, q := range gateway.Queues {
 		list = append(list, jobs.Loop{
-			Name: fmt.Sprintf("queue %d", q), Bell: s.bell, Interval: 200 * time.Millisecond, Log: s.log,
+			Name: fmt.Sprintf("queue %d", q), Bell: s.bells[q], Interval: 200 * time.Millisecond, Log: s.log,
 			Work: s.unlessHeld(q, func(ctx context.Context) (int, error) { return s.dispatcher.Work(ctx, q) }),
 		})
 	}
@@ -139,7 +139,7 @@ func (s *server) loops() []jobs.Loop {
 			Work: s.unlessHeld(gateway.CampaignQueue, func(ctx context.Context) (int, error) { return s.runner.Work(ctx, worker) }),
 		})
 	}
-	return append(list,
+	list = append(list,
 		jobs.Loop{Name: "campaign sweep", Interval: time.Second, Log: s.log, Work: s.runner.Sweep},
 		jobs.Loop{Name: "sweep", Interval: time.Second, Log: s.log, Work: s.dispatcher.Sweep},
 		jobs.Loop{Name: "resolve", Interval: time.Second, Log: s.log, Work: s.dispatcher.Resolve},
@@ -148,6 +148,22 @@ func (s *server) loops() []jobs.Loop {
 		s.pulse(),
 		s.tellOverdue(),
 	)
+	for i := len(gateway.Queues); i < len(list); i++ { // calls of a queue go on when its pass is over: it has a bound of its own
+		list[i].Work = bounded(list[i].Work)
+	}
+	return list
+}
+
+// passTime is longer than any pass of a loop takes. A database whose connection died without a
+// word must not stop a gateway that says it is ready: then another connection is asked.
+const passTime = time.Minute
+
+func bounded(work func(context.Context) (int, error)) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		pass, cancel := context.WithTimeout(ctx, passTime)
+		defer cancel()
+		return work(pass)
+	}
 }
 
 // web is the HTTP server: the API, the pages, the figures, and the sandbox.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"harmonize.care/heed/gateway"
@@ -77,7 +78,11 @@ func (b *Batch) commit(ctx context.Context) (gateway.Kept, error) {
 	kept, err := b.d.Store.Commit(ctx, b.change)
 	switch {
 	case err == nil:
-		b.d.Wake()
+		for _, q := range gateway.Queues {
+			if slices.ContainsFunc(b.change.Accepts, func(m gateway.Message) bool { return m.Queue == q }) {
+				b.d.wake(q)
+			}
+		}
 	case errors.Is(err, gateway.ErrErased): // while it was judged: the cache is behind
 		for i := range b.change.Accepts {
 			b.d.Cache.Delete(ctx, b.change.Accepts[i].Patient)

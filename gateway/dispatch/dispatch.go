@@ -49,9 +49,10 @@ type Dispatcher struct {
 	Zones    string   // preferences.ZonesFingerprint: kept with every decision
 	Now      func() time.Time
 	NewID    func() int64
-	Wake     func()
-	Ready    func() error // why nothing may be claimed now, or nil
-	Fault    func(error)  // hears of what went wrong beside a call; must hold no personal data
+	Wake     func()              // something may be due, in any queue. It must not block
+	WakeOne  func(gateway.Queue) // in one of them alone; nil: Wake tells it
+	Ready    func() error        // why nothing may be claimed now, or nil
+	Fault    func(error)         // hears of what went wrong beside a call; must hold no personal data
 
 	Lease        time.Duration // the longest from claim to the end of the provider call
 	LookupAfter  time.Duration // how long an unknown outcome waits for a receipt before it is looked up
@@ -59,6 +60,15 @@ type Dispatcher struct {
 	ConfirmAfter time.Duration // how long an essential message may go without a receipt before a person looks
 
 	calls [len(gateway.Queues)]calls
+}
+
+// wake tells that something may be due in a queue: the others are not looked at for it.
+func (d *Dispatcher) wake(q gateway.Queue) {
+	if d.WakeOne == nil {
+		d.Wake()
+		return
+	}
+	d.WakeOne(q)
 }
 
 // Links makes the signed links that a message carries. They say nothing about the

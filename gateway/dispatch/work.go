@@ -21,6 +21,10 @@ const sliceSize = 32
 // that hangs fills them and holds back its own queue alone.
 const maxCalls = 64
 
+// passTime is longer than any look at a queue takes. A database whose connection died without
+// a word must not stop a gateway that says it is ready: then another connection is asked.
+const passTime = time.Minute
+
 // rounds is how often a message whose patient moves on under our hands is decided
 // again before it waits for its next turn.
 const rounds = 3
@@ -29,22 +33,28 @@ const rounds = 3
 // how many messages it moved; their calls go on when it returns (Drain waits for
 // them). One goroutine works a queue.
 func (d *Dispatcher) Work(ctx context.Context, q gateway.Queue) (int, error) {
+	d.calls[q].full.Store(true) // before the look: a call that ends after it tells of its room
 	room := d.calls[q].room(sliceSize)
+	if room == sliceSize {
+		d.calls[q].full.Store(false)
+	}
 	if ready := d.Ready() == nil; !ready || room == 0 {
 		return 0, nil // a replica that may have missed a revocation claims nothing
 	}
-	due, err := d.Store.Due(ctx, q, d.Now(), room)
+	pass, cancel := context.WithTimeout(ctx, passTime)
+	defer cancel()
+	due, err := d.Store.Due(pass, q, d.Now(), room)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
 	moved := 0
 	for round := 0; round < rounds && len(due) > 0; round++ {
-		claimed, stale, n, err := d.claim(ctx, due, round > 0)
+		claimed, stale, n, err := d.claim(pass, due, round > 0)
 		if err != nil {
 			return moved, err
 		}
 		moved += n
-		if err := d.sendAll(ctx, q, claimed); err != nil {
+		if err := d.sendAll(ctx, pass, q, claimed); err != nil {
 			return moved, err
 		}
 		due = stale
@@ -63,6 +73,7 @@ func (d *Dispatcher) Drain() {
 type calls struct {
 	running sync.WaitGroup
 	count   atomic.Int64
+	full    atomic.Bool // fewer were taken than a claim takes
 }
 
 // room says how many more may start, at most as many as wanted.
@@ -95,16 +106,16 @@ func (d *Dispatcher) claim(ctx context.Context, due []gateway.Message, fresh boo
 	if err != nil {
 		return nil, nil, 0, err
 	}
+	usages, err := d.Store.Usages(ctx, patientsOf(due))
+	if err != nil {
+		return nil, nil, 0, err
+	}
 	now := d.Now()
 	change := gateway.Change{At: now, Actor: "heed"}
 	planned := map[int64]*job{}
 	for i := range due {
 		m := &due[i]
-		j, err := d.plan(ctx, m, ks[m.Patient], &change)
-		if err != nil {
-			return nil, nil, 0, err
-		}
-		if j != nil {
+		if j := d.plan(m, ks[m.Patient], usages[m.Patient], &change); j != nil {
 			planned[m.ID] = j
 		}
 	}
@@ -149,22 +160,18 @@ func patientsOf(list []gateway.Message) []int64 {
 
 // plan decides one message and adds what follows to the change. It gives a job
 // when the message is to be sent.
-func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, change *gateway.Change) (*job, error) {
+func (d *Dispatcher) plan(m *gateway.Message, k known, usage policy.Usage, change *gateway.Change) *job {
 	if m.Body.Answer != nil {
-		return d.planAnswer(m, k, change), nil
+		return d.planAnswer(m, k, change)
 	}
 	if m.Withdrawn {
 		change.Steps = append(change.Steps, gateway.Step{Message: m.ID, From: gateway.Waiting, To: gateway.Canceled, Code: gateway.CampaignCanceledCode})
-		return nil, nil
+		return nil
 	}
 	cat, t := d.textFor(m)
 	if t == nil || k.Snapshot == nil {
 		d.hold(m, k, noTemplate, change)
-		return nil, nil
-	}
-	usage, err := d.Store.Usage(ctx, m.Patient)
-	if err != nil {
-		return nil, err
+		return nil
 	}
 	q := d.question(m, t, usage)
 	dec := d.Policy.Decide(k.Snapshot, q)
@@ -173,14 +180,14 @@ func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, chan
 			Message: m.ID, Patient: m.Patient, From: gateway.Waiting, To: gateway.Waiting, Version: k.Version,
 			Due: dec.Until, Code: string(dec.Code),
 		})
-		return nil, nil
+		return nil
 	}
 	change.Decides = append(change.Decides, d.record(m, q, k, dec))
 	if dec.Outcome != policy.Send {
 		d.end(m, k, dec, change)
-		return nil, nil
+		return nil
 	}
-	return d.planSend(m, t, cat, k, dec, change), nil
+	return d.planSend(m, t, cat, k, dec, change)
 }
 
 // textRefused is the code of a message whose text the lint refused once it was
@@ -381,8 +388,9 @@ func reasons(dec policy.Decision) []string {
 	return list
 }
 
-// sendAll marks a slice as begun, durably, and starts its calls side by side.
-func (d *Dispatcher) sendAll(ctx context.Context, q gateway.Queue, jobs []*job) error {
+// sendAll marks a slice as begun, durably, and starts its calls side by side. They go on when
+// the pass is over, until the process is stopped (ctx).
+func (d *Dispatcher) sendAll(ctx, pass context.Context, q gateway.Queue, jobs []*job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -393,7 +401,7 @@ func (d *Dispatcher) sendAll(ctx context.Context, q gateway.Queue, jobs []*job) 
 		})
 		begun.Edits = append(begun.Edits, gateway.Edit{Attempt: j.attempt.ID, Status: gateway.AttemptBegun})
 	}
-	kept, err := d.Store.Commit(ctx, begun)
+	kept, err := d.Store.Commit(pass, begun)
 	if err != nil {
 		return err // claimed without begun: the sweep takes them back when their lease ends
 	}
@@ -406,7 +414,9 @@ func (d *Dispatcher) sendAll(ctx context.Context, q gateway.Queue, jobs []*job) 
 			if err := d.send(ctx, j); err != nil {
 				d.Fault(err)
 			}
-			d.Wake() // there is room again
+			if d.calls[q].full.Swap(false) {
+				d.wake(q) // there is room again
+			}
 		})
 	}
 	return nil

@@ -35,6 +35,7 @@ type unit struct {
 	c        *gateway.Change
 	kept     gateway.Kept
 	refused  map[int64]bool      // messages whose step was refused: nothing else of theirs is kept
+	failed   error               // why nothing of it is kept; the others of the ride are
 	happened []gateway.Happening // those that the change makes
 	mirrors  map[string]mirrored // by address key: what providers' own lists may have to hear of
 }
@@ -42,17 +43,20 @@ type unit struct {
 // commit keeps a change in a transaction of its own, and with it what a small store of its
 // own keeps beside it: also is nil, or works on the locked rows.
 func (d *DB) commit(ctx context.Context, c gateway.Change, also func(*unit) error) (gateway.Kept, error) {
-	kept, _, err := d.keepAll(ctx, []*gateway.Change{&c}, also)
+	came, _, err := d.keepAll(ctx, []*gateway.Change{&c}, also)
 	if err != nil {
 		return gateway.Kept{}, err
 	}
-	return kept[0], nil
+	return came[0].kept, came[0].err
 }
 
-// keepAll keeps changes that touch nothing in common in one transaction, all or none.
+// keepAll keeps changes that touch nothing in common in one transaction: all or none, but
+// for those that were kept before or do not hold any more.
 // Unsure: the database was asked to commit, and did not say that it has.
-func (d *DB) keepAll(ctx context.Context, changes []*gateway.Change, also func(*unit) error) (kept []gateway.Kept, unsure bool, err error) {
-	tx, err := d.begin(ctx)
+func (d *DB) keepAll(ctx context.Context, changes []*gateway.Change, also func(*unit) error) (came []outcome, unsure bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
+	tx, err := d.begin(ctx, len(changes) > 1)
 	if err != nil {
 		return nil, false, err
 	}
@@ -71,11 +75,13 @@ func (d *DB) keepAll(ctx context.Context, changes []*gateway.Change, also func(*
 		}
 	}
 	d.tell(r.units)
-	kept = make([]gateway.Kept, len(units))
+	came = make([]outcome, len(units))
 	for i, u := range units {
-		kept[i] = u.kept
+		if came[i].err = u.failed; u.failed == nil {
+			came[i].kept = u.kept
+		}
 	}
-	return kept, false, nil
+	return came, false, nil
 }
 
 // tell says what was kept to those who wait for it.
@@ -113,7 +119,7 @@ func (r *ride) keep(also func(*unit) error) error {
 		r.readWanted, r.lockNumbers, r.lockPatients, r.foldNumbers, r.foldPatients, r.writeLedger, r.writePatients, r.readSealers, r.accept,
 		r.fence, r.lockUsage, r.steps, r.speak, r.edits, r.rest, r.templates,
 		func() error {
-			if also == nil {
+			if also == nil || len(r.units) == 0 {
 				return nil
 			}
 			return also(r.units[0])
@@ -131,7 +137,7 @@ func (r *ride) perUnit(phase func(*unit) error) error {
 	return nil
 }
 
-// leave lets changes go that were kept before.
+// leave lets changes go of which nothing is kept.
 func (r *ride) leave(gone map[*unit]bool) {
 	r.units = slices.DeleteFunc(r.units, func(u *unit) bool { return gone[u] })
 }
@@ -204,10 +210,7 @@ func (r *ride) answerOnce() error {
 		return err
 	}
 	for u := range gone {
-		var err error
-		if u.kept.Replayed, err = u.answer(u.ctx, u.tx, u.c.Key); err != nil {
-			return err
-		}
+		u.kept.Replayed, u.failed = u.answer(u.ctx, u.tx, u.c.Key)
 	}
 	r.leave(gone)
 	return nil

@@ -22,6 +22,9 @@ import (
 	"github.com/pressly/goose/v3"    // migrations, with a lock so that several replicas may start together
 	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // SQLite without cgo: one static binary
+
+	"harmonize.care/heed/gateway/auth"
+	"harmonize.care/heed/preferences/policy"
 )
 
 //go:embed migrations/*.sql
@@ -56,6 +59,11 @@ type DB struct {
 	woken  func()
 
 	words, work lane // where changes wait to ride together
+
+	// What is asked for with every call, gathered.
+	refs    gather[string, int64]
+	callers gather[string, auth.Caller]
+	usages  gather[int64, policy.Usage]
 }
 
 // Open opens the database and brings its schema up to date.
@@ -81,6 +89,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if d.pg {
 		d.words.most, d.work.most = ridesPostgres, ridesPostgres
 	}
+	d.refs.ask, d.callers.ask, d.usages.ask = d.patientIDs, d.callersByKey, d.Usages
 	if o.SkipMigrations {
 		return d, nil
 	}

@@ -67,13 +67,19 @@ func byID(list, more []gateway.DecisionRecord) []gateway.DecisionRecord {
 }
 
 func (d *DB) decisions(ctx context.Context, where string, args ...any) ([]gateway.DecisionRecord, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT d.id, d.message, COALESCE(m.patient, 0), d.at, d.outcome, d.code, d.sealed, p.data_key
-		FROM decisions d JOIN messages m ON m.id = d.message LEFT JOIN patients p ON p.id = m.patient `+where, args...)
+	list, err := d.read.QueryContext(ctx, decisionColumns+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	var got []gateway.DecisionRecord
-	return got, scan(list, func(s scanner) error {
+	return got, scan(list, d.decisionRow(&got))
+}
+
+const decisionColumns = `SELECT d.id, d.message, COALESCE(m.patient, 0), d.at, d.outcome, d.code, d.sealed, p.data_key
+	FROM decisions d JOIN messages m ON m.id = d.message LEFT JOIN patients p ON p.id = m.patient `
+
+func (d *DB) decisionRow(got *[]gateway.DecisionRecord) func(scanner) error {
+	return func(s scanner) error {
 		var r gateway.DecisionRecord
 		var at int64
 		var sealed, wrapped []byte
@@ -83,16 +89,18 @@ func (d *DB) decisions(ctx context.Context, where string, args ...any) ([]gatewa
 		r.At = instant(at)
 		key := d.keys.general
 		if r.Patient != 0 {
+			var err error
 			if key, err = d.keys.dataKey(wrapped); err != nil {
 				return err
 			}
 		}
 		if key != nil && sealed != nil {
+			var err error
 			if r.Body, err = key.Open(nil, nil, sealed, nil); err != nil {
 				return errSeal
 			}
 		}
-		got = append(got, r)
+		*got = append(*got, r)
 		return nil
-	})
+	}
 }

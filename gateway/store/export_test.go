@@ -9,14 +9,17 @@ import (
 
 // KeepTogether keeps changes in one transaction, as those that ride together are. Crossed:
 // they turned out to speak of the same patient, and nothing was kept.
-func (d *DB) KeepTogether(ctx context.Context, changes []gateway.Change) (kept []gateway.Kept, crossed bool, err error) {
+func (d *DB) KeepTogether(ctx context.Context, changes []gateway.Change) (kept []gateway.Kept, failed []error, crossed bool, err error) {
 	list := make([]*gateway.Change, len(changes))
 	for i := range changes {
 		c := changes[i]
 		list[i] = &c
 	}
-	kept, _, err = d.keepAll(ctx, list, nil)
-	return kept, errors.Is(err, errCross), err
+	came, _, err := d.keepAll(ctx, list, nil)
+	for _, one := range came {
+		kept, failed = append(kept, one.kept), append(failed, one.err)
+	}
+	return kept, failed, errors.Is(err, errCross), err
 }
 
 // KeepAlone keeps a change in a transaction of its own.

@@ -20,9 +20,25 @@ type APIKey struct {
 // CallerByKey finds a caller by the hash of the key. gateway.ErrNotFound for a key
 // that is unknown or revoked.
 func (d *DB) CallerByKey(ctx context.Context, hash []byte) (auth.Caller, error) {
-	var c auth.Caller
-	row := d.read.QueryRowContext(ctx, "SELECT hash, name, role FROM api_keys WHERE hash = $1 AND revoked_at IS NULL", hex.EncodeToString(hash))
-	return c, found(row.Scan(&c.ID, &c.Name, &c.Role))
+	c, known, err := d.callers.get(ctx, hex.EncodeToString(hash))
+	if err == nil && !known {
+		err = gateway.ErrNotFound
+	}
+	return c, err
+}
+
+func (d *DB) callersByKey(ctx context.Context, hashes []string) (map[string]auth.Caller, error) {
+	found, err := d.read.QueryContext(ctx, "SELECT hash, name, role FROM api_keys WHERE "+d.amongTexts("hash", 1)+" AND revoked_at IS NULL", keysOf(d, setOf(hashes)))
+	if err != nil {
+		return nil, err
+	}
+	got := map[string]auth.Caller{}
+	return got, scan(found, func(s scanner) error {
+		var c auth.Caller
+		err := s.Scan(&c.ID, &c.Name, &c.Role)
+		got[c.ID] = c
+		return err
+	})
 }
 
 // AddAPIKey keeps the hash of a new key. gateway.ErrConflict when the name is taken.

@@ -75,18 +75,25 @@ func (d *DB) Commit(ctx context.Context, c gateway.Change) (gateway.Kept, error)
 func (d *DB) laneOf(c *gateway.Change) *lane {
 	judged := slices.ContainsFunc(c.Steps, func(s gateway.Step) bool { return s.Version != 0 })
 	switch {
-	case c.Whole, len(c.Turns) > 0, len(c.Patients) > 0, len(c.Templates) > 0, len(c.Speaks) > 0, len(c.Spoken) > 0:
+	case len(c.Turns) > 0, len(c.Patients) > 0, len(c.Templates) > 0, len(c.Speaks) > 0, len(c.Spoken) > 0:
 		return nil
 	case len(c.Done) > 0, len(c.Assigns) > 0, len(c.Told) > 0:
 		return nil
 	case c.Seen != nil && c.Key != nil: // one known and the other new: nothing of it may stay
 		return nil
+	case c.Whole && (c.Key != nil || len(c.Numbers) > 0 || len(c.Accepts) > 0 || places(c)):
+		return nil // where a step is refused, more is to be undone than an event that was noted
 	case load(c) > maxLoad, len(c.Numbers) > 0 && judged:
 		return nil
 	case len(c.Numbers) > 0:
 		return &d.words
 	}
 	return &d.work
+}
+
+// places says whether a change takes a place under a cap, or gives one back.
+func places(c *gateway.Change) bool {
+	return slices.ContainsFunc(c.Steps, func(s gateway.Step) bool { return s.Cap != nil }) || slices.ContainsFunc(c.Edits, func(e gateway.Edit) bool { return e.Unsent != nil })
 }
 
 func load(c *gateway.Change) int {
@@ -236,20 +243,21 @@ func (l *lane) keep(list []*passenger) {
 			w.done <- came[i]
 		}
 	}()
-	ctx, cancel := list[0].ctx, func() {}
-	if len(list) > 1 {
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), rideTime)
+	ctx := context.Background()
+	if len(list) == 1 {
+		ctx = list[0].ctx
 	}
+	ctx, cancel := context.WithTimeout(ctx, rideTime)
 	defer cancel()
 	changes := make([]*gateway.Change, len(list))
 	for i, w := range list {
 		changes[i] = w.change
 	}
-	kept, unsure, err := l.db.keepAll(ctx, changes, nil)
+	all, unsure, err := l.db.keepAll(ctx, changes, nil)
 	for i := range came {
 		switch {
 		case err == nil:
-			came[i].kept = kept[i]
+			came[i] = all[i]
 		case unsure:
 			came[i].err = fmt.Errorf("keeping a change: %w", err)
 		case len(list) == 1:

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"crypto/cipher"
 	"encoding/json"
 	"slices"
 	"time"
@@ -10,73 +9,6 @@ import (
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/preferences"
 )
-
-// sealer is the key that a patient's things are sealed under; nil: erased.
-type sealer struct{ cipher.AEAD }
-
-// readSealers reads, in order and in one statement, the keys that new messages and
-// decisions are sealed under, of patients who are not locked for something else. An
-// erasure waits for us, or was before.
-func (r *ride) readSealers() error {
-	want := map[int64]struct{}{}
-	need := func(id int64) {
-		if p := r.patients[id]; id != 0 && (p == nil || p.key == nil) {
-			want[id] = struct{}{}
-		}
-	}
-	for _, u := range r.units {
-		for i := range u.c.Accepts {
-			need(u.c.Accepts[i].Patient)
-		}
-		for i := range u.c.Decides {
-			need(u.c.Decides[i].Patient)
-		}
-		for i := range u.c.Tasks {
-			need(u.c.Tasks[i].Patient)
-		}
-	}
-	return r.lockSealers(want)
-}
-
-func (r *ride) lockSealers(want map[int64]struct{}) error {
-	if len(want) == 0 {
-		return nil
-	}
-	return r.read("SELECT id, data_key FROM patients WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("KEY SHARE"), func(s scanner) error {
-		var id int64
-		var wrapped []byte
-		if err := s.Scan(&id, &wrapped); err != nil {
-			return err
-		}
-		key, err := r.keys.dataKey(wrapped)
-		r.sealers[id] = sealer{key}
-		return err
-	}, keysOf(r.DB, want))
-}
-
-// sealer gives the key under which a patient's things are sealed; the general one
-// where there is no patient.
-func (r *ride) sealer(id int64) (cipher.AEAD, error) {
-	if id == 0 {
-		return r.keys.general, nil
-	}
-	if p := r.patients[id]; p != nil && p.key != nil {
-		return p.key, nil
-	}
-	if _, read := r.sealers[id]; !read {
-		if err := r.lockSealers(map[int64]struct{}{id: {}}); err != nil {
-			return nil, err
-		}
-	}
-	switch key, there := r.sealers[id]; {
-	case !there:
-		return nil, gateway.ErrNotFound
-	case key.AEAD == nil:
-		return nil, gateway.ErrErased
-	default:
-		return key.AEAD, nil
-	}
-}
 
 // accept inserts new messages.
 func (r *ride) accept() error {
@@ -126,35 +58,68 @@ func (r *ride) steps() error {
 	}
 	var moved []any
 	var tries [][]any
+	stale := map[*unit]bool{}
 	for _, u := range r.units {
-		for i := range u.c.Steps {
-			s := &u.c.Steps[i]
-			if u.refused[s.Message] {
-				continue
-			}
-			row, there := free[s.Message]
-			if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts || s.Attempt != nil && !row.mayGo() {
-				u.refuse(s, gateway.Refusal{Why: gateway.Taken})
-				continue
-			}
-			if !u.takePlace(s) {
-				continue
-			}
-			move, err := moveRow(s, row)
-			if err != nil {
-				return err
-			}
-			moved = append(moved, move)
-			if s.Attempt != nil {
-				tries = append(tries, tryRow(s))
-			}
-			u.messageMoved(s, row)
+		moves, begun, err := u.moves(free)
+		if err != nil {
+			return err
 		}
 		if u.c.Whole && len(u.refused) > 0 {
-			return gateway.ErrStale
+			stale[u] = true
+			continue
 		}
+		moved, tries = append(moved, moves...), append(tries, begun...)
+	}
+	if err := r.unhear(stale); err != nil || len(r.units) == 0 {
+		return err
 	}
 	return inOrder(func() error { return r.moveMessages(moved) }, func() error { return r.insertTries(tries) }, r.claimedTexts)
+}
+
+// moves are the rows of a change's steps, and of the tries that they begin.
+func (u *unit) moves(free map[int64]waiting) (moved []any, tries [][]any, err error) {
+	for i := range u.c.Steps {
+		s := &u.c.Steps[i]
+		if u.refused[s.Message] {
+			continue
+		}
+		row, there := free[s.Message]
+		if !there || row.status != s.From || s.Try != 0 && s.Try != row.attempts || s.Attempt != nil && !row.mayGo() {
+			u.refuse(s, gateway.Refusal{Why: gateway.Taken})
+			continue
+		}
+		if !u.takePlace(s) {
+			continue
+		}
+		move, err := moveRow(s, row)
+		if err != nil {
+			return nil, nil, err
+		}
+		moved = append(moved, move)
+		if s.Attempt != nil {
+			tries = append(tries, tryRow(s))
+		}
+		u.messageMoved(s, row)
+	}
+	return moved, tries, nil
+}
+
+// unhear lets changes go that do not hold any more. What has no company is rolled back;
+// one that rides has done nothing yet but to note its event, which was not heard then.
+func (r *ride) unhear(stale map[*unit]bool) error {
+	if len(stale) == 0 {
+		return nil
+	}
+	r.leave(stale)
+	for u := range stale {
+		u.failed = gateway.ErrStale
+		if s := u.c.Seen; s != nil && len(r.units) > 0 {
+			if err := r.run("DELETE FROM seen WHERE source = $1 AND event = $2", s.Source, s.Event); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (u *unit) refuse(s *gateway.Step, r gateway.Refusal) {
@@ -353,19 +318,6 @@ func (r *ride) moveMessages(list []any) error {
 		WHERE messages.id = x.id`, list)
 }
 
-// tryRow is the new try of a step.
-func tryRow(s *gateway.Step) []any {
-	a := s.Attempt
-	return []any{
-		a.ID, s.Message, a.Number, int(a.Pair.Channel), a.Pair.Address, a.Version, int(a.Status), micros(a.At), int(a.Program), a.Form, a.Discreet, a.Wording, a.Provider,
-	}
-}
-
-func (r *ride) insertTries(list [][]any) error {
-	return r.insert(into{"attempts", typed("id BIGINT, message BIGINT, number SMALLINT, channel SMALLINT, address BIGINT, version BIGINT, status SMALLINT, at BIGINT, " +
-		"program SMALLINT, form TEXT, discreet BOOLEAN, wording TEXT, provider TEXT"), ""}, list)
-}
-
 // claimedTexts reads where the claimed messages go: here, and never from a cache.
 func (r *ride) claimedTexts() error {
 	want := map[int64]struct{}{}
@@ -388,101 +340,4 @@ func (r *ride) claimedTexts() error {
 			}
 		}
 	}), keysOf(r.DB, want))
-}
-
-// edits moves attempts forward, never back. Several are locked first, in order.
-func (r *ride) edits() error {
-	var list []*gateway.Edit
-	for _, u := range r.units {
-		for i := range u.c.Edits {
-			list = append(list, &u.c.Edits[i])
-		}
-	}
-	for len(list) > 0 { // what is said of one attempt twice is kept one after the other
-		first, again := map[int64]*gateway.Edit{}, []*gateway.Edit(nil)
-		for _, e := range list {
-			if first[e.Attempt] != nil {
-				again = append(again, e)
-			} else {
-				first[e.Attempt] = e
-			}
-		}
-		if err := r.edit(first); err != nil {
-			return err
-		}
-		list = again
-	}
-	return r.writeUsage()
-}
-
-func (r *ride) edit(edits map[int64]*gateway.Edit) error {
-	unsent := 0
-	var moved []any
-	for _, e := range edits {
-		if e.Unsent != nil {
-			unsent++
-		}
-		moved = append(moved, []any{e.Attempt, int(e.Status), e.ProviderID, e.Code})
-	}
-	if err := r.tellLetters(edits); err != nil {
-		return err
-	}
-	if len(edits) > 1 || unsent > 0 {
-		if err := r.lockAttempts(edits, unsent); err != nil {
-			return err
-		}
-	}
-	return r.all(`UPDATE attempts SET status = CASE WHEN attempts.status < x.status THEN x.status ELSE attempts.status END,
-		provider_id = CASE WHEN x.provider = '' THEN attempts.provider_id ELSE x.provider END, code = CASE WHEN x.code = '' THEN attempts.code ELSE x.code END
-		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS SMALLINT) AS status, e.value ->> 2 AS provider, e.value ->> 3 AS code FROM `+r.each(1)+`) x
-		WHERE attempts.id = x.id`, moved)
-}
-
-// tellLetters gives first tries of letters a row before something is kept of them alone. They
-// have their messages' ids, which the change names too: in a step, or in what was heard.
-func (r *ride) tellLetters(edits map[int64]*gateway.Edit) error {
-	first := map[int64]struct{}{}
-	for _, u := range r.units {
-		for i := range u.c.Steps {
-			if id := u.c.Steps[i].Message; edits[id] != nil {
-				first[id] = struct{}{}
-			}
-		}
-		for i := range u.c.Heard {
-			if id := u.c.Heard[i].Message; edits[id] != nil {
-				first[id] = struct{}{}
-			}
-		}
-	}
-	if len(first) == 0 {
-		return nil
-	}
-	return r.writeToldOf(first)
-}
-
-// lockAttempts locks attempts, and gives the places back of those that are unsent now.
-func (r *ride) lockAttempts(edits map[int64]*gateway.Edit, unsent int) error {
-	places := unsent > 0
-	err := r.look("SELECT id, status FROM attempts WHERE "+r.among("id", 1)+" ORDER BY id"+r.lock("NO KEY UPDATE"), func(s scanner) error {
-		var id int64
-		var was gateway.AttemptStatus
-		err := s.Scan(&id, &was)
-		if e := edits[id]; err == nil && e.Unsent != nil {
-			unsent--
-			if was < gateway.AttemptTaken {
-				r.givePlace(e.Unsent)
-			}
-		}
-		return err
-	}, keysOf(r.DB, edits))
-	if err != nil || !places {
-		return err
-	}
-	if err := r.tx.flush(); err != nil {
-		return err
-	}
-	if unsent > 0 {
-		return gateway.ErrNotFound
-	}
-	return nil
 }

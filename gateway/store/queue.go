@@ -20,7 +20,11 @@ func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway
 		return nil, err
 	}
 	var got []gateway.Message
-	return got, scan(list, func(s scanner) error {
+	return got, scan(list, d.messageRow(&got))
+}
+
+func (d *DB) messageRow(got *[]gateway.Message) func(scanner) error {
+	return func(s scanner) error {
 		var m gateway.Message
 		var due, expires, lease, created int64
 		var failed string
@@ -43,6 +47,7 @@ func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway
 		}
 		key := d.keys.general
 		if m.Patient != 0 {
+			var err error
 			if key, err = d.keys.dataKey(wrapped); err != nil {
 				return err
 			}
@@ -51,9 +56,9 @@ func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway
 			m.Withdrawn, key, sealed = stands == gateway.CampaignCanceled, d.keys.general, body
 		}
 		err := open(key, sealed, &m.Body)
-		got = append(got, m)
+		*got = append(*got, m)
 		return err
-	})
+	}
 }
 
 // Due lists waiting messages of a queue, oldest first.
@@ -67,39 +72,44 @@ func (d *DB) Due(ctx context.Context, q gateway.Queue, now time.Time, limit int)
 
 // Message reads one message with everything of it. gateway.ErrNotFound.
 func (d *DB) Message(ctx context.Context, id int64) (*gateway.Message, error) {
-	got, err := d.messages(ctx, "WHERE m.id = $1", id)
+	var got []gateway.Message
+	var m gateway.Message
+	var last []gateway.DecisionRecord
+	one := []any{id}
+	err := d.askAll(ctx, []statement{
+		{query: messageColumns + "WHERE m.id = $1", args: one, row: d.messageRow(&got)},
+		{query: attemptColumns + "WHERE message = $1 ORDER BY number", args: one, row: attemptRow(&m.Tries)},
+		{query: "SELECT at, kind, code FROM message_events WHERE message = $1 ORDER BY id LIMIT 1000", args: one, row: func(s scanner) error {
+			var e gateway.MessageEvent
+			var at int64
+			err := s.Scan(&at, &e.Kind, &e.Code)
+			e.At = instant(at)
+			m.Events = append(m.Events, e)
+			return err
+		}},
+		{query: decisionColumns + "WHERE d.message = $1 ORDER BY d.id DESC LIMIT 1", args: one, row: d.decisionRow(&last)},
+	})
 	if err != nil {
 		return nil, err
 	}
 	if len(got) == 0 {
 		return nil, gateway.ErrNotFound
 	}
-	m := &got[0]
-	if err := d.fill(ctx, got); err != nil {
-		return nil, err
+	if got[0].Campaign != 0 {
+		first, err := d.toldTries(ctx, "m.id = $1", id)
+		if err == nil && len(last) == 0 {
+			last, err = d.toldDecisions(ctx, "m.id = $1", id)
+		}
+		if err != nil {
+			return nil, err
+		}
+		m.Tries = append(first, m.Tries...)
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT at, kind, code FROM message_events WHERE message = $1 ORDER BY id LIMIT 1000", id)
-	if err != nil {
-		return nil, err
-	}
-	if err := scan(list, func(s scanner) error {
-		var e gateway.MessageEvent
-		var at int64
-		err := s.Scan(&at, &e.Kind, &e.Code)
-		e.At = instant(at)
-		m.Events = append(m.Events, e)
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	last, err := d.decisions(ctx, "WHERE d.message = $1 ORDER BY d.id DESC LIMIT 1", id)
-	if err == nil && len(last) == 0 && m.Campaign != 0 {
-		last, err = d.toldDecisions(ctx, "m.id = $1", id)
-	}
+	got[0].Tries, got[0].Events = m.Tries, m.Events
 	if len(last) > 0 {
-		m.Last = &last[0]
+		got[0].Last = &last[0]
 	}
-	return m, err
+	return &got[0], nil
 }
 
 // Messages lists messages, with their tries. Only the conditions that are set are
@@ -181,21 +191,27 @@ func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
 }
 
 func (d *DB) attempts(ctx context.Context, where string, args ...any) ([]gateway.Attempt, error) {
-	list, err := d.read.QueryContext(ctx, `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet, wording, provider,
-		COALESCE((SELECT s.status FROM slices s WHERE s.id = attempts.slice), 0) FROM attempts `+where, args...)
+	list, err := d.read.QueryContext(ctx, attemptColumns+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	var got []gateway.Attempt
-	return got, scan(list, func(s scanner) error {
+	return got, scan(list, attemptRow(&got))
+}
+
+const attemptColumns = `SELECT id, message, number, channel, address, version, status, COALESCE(provider_id, ''), code, at, program, form, discreet, wording, provider,
+	COALESCE((SELECT s.status FROM slices s WHERE s.id = attempts.slice), 0) FROM attempts `
+
+func attemptRow(got *[]gateway.Attempt) func(scanner) error {
+	return func(s scanner) error {
 		var a gateway.Attempt
 		var at int64
 		var status, slice int
 		err := s.Scan(&a.ID, &a.Message, &a.Number, &a.Pair.Channel, &a.Pair.Address, &a.Version, &status, &a.ProviderID, &a.Code, &at, &a.Program, &a.Form, &a.Discreet, &a.Wording, &a.Provider, &slice)
 		a.Status, a.At = tried(status, slice), instant(at)
-		got = append(got, a)
+		*got = append(*got, a)
 		return err
-	})
+	}
 }
 
 // Attempt reads one attempt. gateway.ErrNotFound.

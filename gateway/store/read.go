@@ -25,8 +25,34 @@ type querier interface {
 
 // PatientID gives our id of a patient, of an erased one too. gateway.ErrNotFound.
 func (d *DB) PatientID(ctx context.Context, ref string) (int64, error) {
-	var id int64
-	return id, found(d.read.QueryRowContext(ctx, "SELECT id FROM patients WHERE ref IN ($1, $2)", ref, d.keys.refKey(ref)).Scan(&id))
+	id, known, err := d.refs.get(ctx, ref)
+	if err == nil && !known {
+		err = gateway.ErrNotFound
+	}
+	return id, err
+}
+
+// patientIDs finds patients by the practice's ids, the erased ones by what stands in their
+// place.
+func (d *DB) patientIDs(ctx context.Context, refs []string) (map[string]int64, error) {
+	asked := map[string]string{}
+	for _, ref := range refs {
+		asked[ref], asked[d.keys.refKey(ref)] = ref, ref
+	}
+	found, err := d.read.QueryContext(ctx, "SELECT ref, id FROM patients WHERE "+d.amongTexts("ref", 1), keysOf(d, asked))
+	if err != nil {
+		return nil, err
+	}
+	got := map[string]int64{}
+	return got, scan(found, func(s scanner) error {
+		var ref string
+		var id int64
+		err := s.Scan(&ref, &id)
+		if whose, known := asked[ref]; known {
+			got[whose] = id
+		}
+		return err
+	})
 }
 
 func found(err error) error {
@@ -104,19 +130,8 @@ func (d *DB) Snapshots(ctx context.Context, ids []int64) (map[int64]*preferences
 
 // Usage gives when texts and calls of each program went to a patient lately.
 func (d *DB) Usage(ctx context.Context, patient int64) (policy.Usage, error) {
-	var u policy.Usage
-	list, err := d.read.QueryContext(ctx, "SELECT program, recent FROM usage WHERE patient = $1", patient)
-	if err != nil {
-		return u, err
-	}
-	return u, scan(list, func(s scanner) error {
-		var program int
-		var recent string
-		if err := s.Scan(&program, &recent); err != nil {
-			return err
-		}
-		return json.Unmarshal([]byte(recent), &u[program])
-	})
+	u, _, err := d.usages.get(ctx, patient)
+	return u, err
 }
 
 // Usages is Usage for many; those who got nothing are left out.
@@ -125,11 +140,11 @@ func (d *DB) Usages(ctx context.Context, patients []int64) (map[int64]policy.Usa
 	if len(patients) == 0 {
 		return got, nil
 	}
-	list, err := d.read.QueryContext(ctx, "SELECT patient, program, recent FROM usage WHERE "+d.among("patient", 1), keysOf(d, setOf(patients)))
+	found, err := d.read.QueryContext(ctx, "SELECT patient, program, recent FROM usage WHERE "+d.among("patient", 1), keysOf(d, setOf(patients)))
 	if err != nil {
 		return nil, err
 	}
-	return got, scan(list, func(s scanner) error {
+	return got, scan(found, func(s scanner) error {
 		var patient int64
 		var program int
 		var recent string

@@ -1,12 +1,16 @@
 package store_test
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,36 +110,37 @@ func (w *world) round(r *rapid.T) {
 			changes = next
 		}
 	}
-	kept, crossed, err := w.together.KeepTogether(r.Context(), changes)
+	kept, failed, crossed, err := w.together.KeepTogether(r.Context(), changes)
 	if crossed { // then each goes alone, as riders do
-		kept, err = w.oneByOne(r, w.together, changes)
+		kept, failed, err = w.oneByOne(r, w.together, changes)
 	}
 	if err != nil {
 		r.Fatal(err)
 	}
-	want, err := w.oneByOne(r, w.alone, changes)
+	want, wrong, err := w.oneByOne(r, w.alone, changes)
 	if err != nil {
 		r.Fatal(err)
 	}
 	for i := range kept {
-		if !reflect.DeepEqual(kept[i], want[i]) {
-			r.Errorf("change %d came to %+v together, and to %+v alone", i, kept[i], want[i])
+		if !reflect.DeepEqual(kept[i], want[i]) || !errors.Is(failed[i], wrong[i]) {
+			r.Errorf("change %d came to %+v, %v together, and to %+v, %v alone", i, kept[i], failed[i], want[i], wrong[i])
 		}
-		w.remember(&changes[i], &kept[i])
+		if failed[i] == nil {
+			w.remember(&changes[i], &kept[i])
+		}
 	}
 	w.compare(r)
 }
 
-func (w *world) oneByOne(r *rapid.T, db *store.DB, changes []gateway.Change) ([]gateway.Kept, error) {
-	var list []gateway.Kept
+func (w *world) oneByOne(r *rapid.T, db *store.DB, changes []gateway.Change) (list []gateway.Kept, failed []error, err error) {
 	for _, c := range changes {
 		kept, err := db.KeepAlone(r.Context(), c)
-		if err != nil {
-			return nil, err
+		if err != nil && !errors.Is(err, gateway.ErrStale) && !errors.Is(err, gateway.ErrConflict) {
+			return nil, nil, err
 		}
-		list = append(list, kept)
+		list, failed = append(list, kept), append(failed, err)
 	}
-	return list, nil
+	return list, failed, nil
 }
 
 func (w *world) compare(r *rapid.T) {
@@ -204,7 +209,7 @@ func (w *world) work(r *rapid.T) gateway.Change {
 		Due: w.at, Created: w.at, Essential: rapid.Bool().Draw(r, "essential"), Reference: rapid.SampledFrom([]string{"", "A1"}).Draw(r, "reference"),
 	}}}
 	if rapid.Bool().Draw(r, "with a key") {
-		c.Key = &gateway.Key{Caller: "ehr", Key: fmt.Sprint(rapid.IntRange(0, 50).Draw(r, "key")), BodyHash: []byte("body"), Status: 202, Answer: []byte("yes")}
+		c.Key = &gateway.Key{Caller: "ehr", Key: fmt.Sprint(rapid.IntRange(0, 50).Draw(r, "key")), BodyHash: []byte(rapid.SampledFrom([]string{"body", "body", "another"}).Draw(r, "body")), Status: 202, Answer: []byte("yes")}
 	}
 	return c
 }
@@ -245,6 +250,11 @@ func (w *world) record(r *rapid.T) gateway.Change {
 		Edits: []gateway.Edit{{Attempt: a.ID, Status: gateway.AttemptBegun}, {Attempt: a.ID, Status: gateway.AttemptTaken, ProviderID: fmt.Sprint("SM", a.ID)}},
 		Heard: []gateway.MessageHeard{{Message: s.Message, Event: gateway.MessageEvent{At: w.at, Kind: "sent"}}},
 	}
+	if rapid.Bool().Draw(r, "a receipt") {
+		w.words++
+		c.Whole, c.Seen = true, &gateway.Seen{Source: "twilio", Event: fmt.Sprint("DR", w.words)}
+		c.Steps[0].From = rapid.SampledFrom([]gateway.Status{gateway.Sending, gateway.Sent}).Draw(r, "judged")
+	}
 	if rapid.Bool().Draw(r, "unsent") {
 		c.Steps[0].To, c.Steps[0].Due, c.Steps[0].Failed = gateway.Waiting, w.at, &a.Pair
 		c.Edits = []gateway.Edit{{Attempt: a.ID, Status: gateway.AttemptUnsent, Code: "refused", Unsent: &gateway.Unsent{Patient: s.Patient, Program: channels.Care, At: a.At}}}
@@ -276,5 +286,60 @@ func (w *world) remember(c *gateway.Change, kept *gateway.Kept) {
 		if s.To == gateway.Waiting {
 			w.waiting = append(w.waiting, gateway.Step{Message: s.Message, Patient: was.Patient, Try: was.Attempt.Number})
 		}
+	}
+}
+
+// TestWhoeverIsHeldUpHoldsUpNobody: somebody else has the lock that one stop waits for. The
+// others are kept all the same, and so are those that came to ride with it.
+func TestWhoeverIsHeldUpHoldsUpNobody(t *testing.T) {
+	address := newDatabase(t)
+	db, ids := open(t, address)
+	stop := func(i int) gateway.Change {
+		c := stopOf(ids)(i)
+		c.Actor = "twilio"
+		return c
+	}
+	if _, err := db.Commit(t.Context(), stop(0)); err != nil {
+		t.Fatal(err)
+	}
+	other, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	held, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback()
+	if _, err := held.ExecContext(t.Context(), "SELECT key FROM numbers FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan error, 1)
+	go func() {
+		again := stop(0)
+		again.Seen.Event = "said again"
+		_, err := db.Commit(context.WithoutCancel(t.Context()), again)
+		waits <- err
+	}()
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			if _, err := db.Commit(t.Context(), stop(1+i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait() // never, if they waited for the lock too
+	select {
+	case err := <-waits:
+		t.Fatalf("it did not wait for the lock: %v", err)
+	default:
+	}
+	if err := held.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waits; err != nil {
+		t.Error(err)
 	}
 }

@@ -106,7 +106,9 @@ var errLost = errors.New("somebody else was quicker")
 
 // within runs a change that is kept by statements of its own.
 func (d *DB) within(ctx context.Context, c *gateway.Change, what func(*unit) error) error {
-	tx, err := d.begin(ctx)
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
+	tx, err := d.begin(ctx, false)
 	if err != nil {
 		return err
 	}

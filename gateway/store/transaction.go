@@ -35,13 +35,26 @@ type statement struct {
 	count *int64 // gets how many rows it was about
 }
 
-func (d *DB) begin(ctx context.Context) (*transaction, error) {
+// lockTime is how long those who ride together wait for a lock that somebody else has: then
+// each goes by itself, and only the one that needs it waits. A single change waits as long
+// as its caller does.
+const lockTime = "250ms"
+
+// keepTime bounds every change, also one that is kept while the process is being stopped: a
+// connection may die without a word.
+const keepTime = 30 * time.Second
+
+func (d *DB) begin(ctx context.Context, several bool) (*transaction, error) {
 	if !d.pg {
 		tx, err := d.write.BeginTx(ctx, nil)
 		return &transaction{ctx: ctx, tx: tx}, err
 	}
 	conn, err := d.write.Conn(ctx)
-	return &transaction{ctx: ctx, conn: conn, waits: []statement{{query: "BEGIN"}}}, err
+	t := &transaction{ctx: ctx, conn: conn, waits: []statement{{query: "BEGIN"}}}
+	if several {
+		t.waits = append(t.waits, statement{query: "SET LOCAL lock_timeout = '" + lockTime + "'"})
+	}
+	return t, err
 }
 
 // later runs a statement before anything that comes after it is asked, or the end.
@@ -152,6 +165,28 @@ func (t *transaction) end() {
 		})
 	}
 	_ = t.conn.Close() // back to the pool, or thrown away
+}
+
+// askAll asks several things outside of any transaction: on PostgreSQL in one go.
+func (d *DB) askAll(ctx context.Context, list []statement) error {
+	if d.pg {
+		conn, err := d.read.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		err = conn.Raw(func(c any) error { return send(ctx, c.(*stdlib.Conn).Conn(), list) })
+		return errors.Join(err, conn.Close())
+	}
+	for i := range list {
+		found, err := d.read.QueryContext(ctx, list[i].query, list[i].args...)
+		if err != nil {
+			return err
+		}
+		if err := scan(found, list[i].row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // QueryContext asks at once, after everything that waits.

@@ -93,6 +93,13 @@ func (d *DB) ResetMark(ctx context.Context, name string, at time.Time) error {
 	return err
 }
 
+// Node gives a number to a process that makes ids: the next one, so that no two that run at
+// one time have the same.
+func (d *DB) Node(ctx context.Context) (n int64, err error) {
+	err = d.write.QueryRowContext(ctx, "INSERT INTO marks (name, at) VALUES ('node', 1) ON CONFLICT (name) DO UPDATE SET at = marks.at + 1 RETURNING at").Scan(&n)
+	return n, err
+}
+
 // KeepPolicy keeps a policy that is in force, so that its decisions can be replayed
 // after it is gone.
 func (d *DB) KeepPolicy(ctx context.Context, version string, body []byte) error {

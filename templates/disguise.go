@@ -13,7 +13,7 @@ import (
 // look alike, spaces and marks between letters, and percent signs in an address hide
 // nothing; in an address a word counts wherever it stands.
 func NamesMentalHealth(text string) bool {
-	if says(padded(text), mentalHealth) || spelledOut(text) {
+	if says(padded(text), mentalWords) || spelledOut(text) {
 		return true
 	}
 	return slices.ContainsFunc(strings.Fields(text), func(token string) bool { return brokenUp(token) || addressNames(token) })
@@ -38,6 +38,9 @@ func spelledOut(text string) bool {
 
 // brokenUp finds a word with marks between its letters: "ther.apy", "P.T.S.D.".
 func brokenUp(token string) bool {
+	if word := strings.ToLower(token); plainWord(word) && innocent.Replace(word) == word { // most are: nothing stands between their letters
+		return isTerm(word)
+	}
 	return slices.ContainsFunc(strings.FieldsFunc(innocent.Replace(strings.ToLower(apart(token))), isBreak), func(piece string) bool {
 		word := letters(piece)
 		return isTerm(word) || holdsStem(word) && len(strings.Fields(padded(piece))) > 1
@@ -74,7 +77,7 @@ func addressNames(token string) bool {
 		}
 		token = plain
 	}
-	if says(padded(token), mentalHealth) {
+	if says(padded(token), mentalWords) {
 		return true
 	}
 	return slices.ContainsFunc(strings.FieldsFunc(innocent.Replace(strings.ToLower(token)), isBreak), func(piece string) bool {
@@ -85,15 +88,32 @@ func addressNames(token string) bool {
 // unescapings is how often an address may be escaped upon escaped.
 const unescapings = 4
 
-// isTerm says whether a word is one of the list, whole.
-func isTerm(word string) bool {
-	return slices.ContainsFunc(mentalHealth, func(p string) bool {
-		return strings.ReplaceAll(strings.TrimSuffix(p, "*"), " ", "") == word
-	})
+// plainWord says whether a word is of letters a to z alone.
+func plainWord(word string) bool {
+	for i := range len(word) {
+		if c := word[i] | 0x20; c < 'a' || c > 'z' {
+			return false
+		}
+	}
+	return true
 }
 
+// isTerm says whether a word is one of the list, whole.
+func isTerm(word string) bool { return terms[word] }
+
+var terms = func() map[string]bool {
+	whole := map[string]bool{}
+	for _, p := range mentalHealth {
+		whole[strings.ReplaceAll(strings.TrimSuffix(p, "*"), " ", "")] = true
+	}
+	return whole
+}()
+
+// shortestStem is how many letters the shortest of anywhere has.
+var shortestStem = len(slices.MinFunc(anywhere, func(a, b string) int { return len(a) - len(b) }))
+
 func holdsStem(word string) bool {
-	return slices.ContainsFunc(anywhere, func(stem string) bool { return strings.Contains(word, stem) })
+	return len(word) >= shortestStem && slices.ContainsFunc(anywhere, func(stem string) bool { return strings.Contains(word, stem) })
 }
 
 // anywhere are words long enough to stand in no other: "denvertherapy".

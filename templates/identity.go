@@ -75,7 +75,7 @@ func (i Identity) CheckLinks(publicURL string) error {
 
 // letters leaves only letters and digits, folded: "Cedar Practice" as "cedarpractice".
 func letters(text string) string {
-	return strings.NewReplacer(" ", "", sentenceEnd, "").Replace(padded(text))
+	return closeUp.Replace(padded(text))
 }
 
 // written writes a US number as people write it; another stays as it is.
@@ -85,3 +85,6 @@ func written(e164 string) string {
 	}
 	return e164
 }
+
+// closeUp is made once: every text that is written is looked at.
+var closeUp = strings.NewReplacer(" ", "", sentenceEnd, "")

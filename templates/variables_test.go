@@ -2,9 +2,13 @@ package templates
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+
+	"pgregory.net/rapid"
 )
 
 func builtin(t testing.TB, name string) *Template {
@@ -137,4 +141,16 @@ func TestLongestFits(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestASCIIIsReadTheSame holds the short way of reading to the long one.
+func TestASCIIIsReadTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOf(rapid.RuneFrom(nil, &unicode.RangeTable{R16: []unicode.Range16{{Lo: 1, Hi: 0x26, Stride: 1}, {Lo: 0x28, Hi: 0x7f, Stride: 1}}})).Draw(t, "text")
+		// A letter of another alphabet at the end makes it go the long way.
+		long := read(text + " é")
+		if is := read(text); !slices.Equal(is, long[:len(long)-1]) {
+			t.Fatalf("%q and %q", is, long)
+		}
+	})
 }

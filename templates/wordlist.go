@@ -17,6 +17,9 @@ const sentenceEnd = "."
 // read cuts a text into words. Accents, case, format characters and other ways to
 // write the same letter make no difference.
 func read(text string) []word {
+	if allASCII(text) {
+		return readASCII(text)
+	}
 	var list []word
 	var raw strings.Builder
 	end := func() {
@@ -41,6 +44,42 @@ func read(text string) []word {
 	return list
 }
 
+// allASCII: no accent and no letter of another alphabet, and no word with a sign within.
+func allASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= 0x80 || text[i] == '\'' {
+			return false
+		}
+	}
+	return true
+}
+
+// readASCII is read for most texts: their words are cut out as they stand.
+func readASCII(text string) []word {
+	list := make([]word, 0, len(text)/5)
+	start := -1
+	for i := range len(text) + 1 {
+		c := byte(' ')
+		if i < len(text) {
+			c = text[i]
+		}
+		if c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' {
+			if start < 0 {
+				start = i
+			}
+			continue
+		}
+		if start >= 0 {
+			list = append(list, word{text[start:i], strings.ToLower(text[start:i])})
+			start = -1
+		}
+		if strings.IndexByte(".!?;\n", c) >= 0 {
+			list = append(list, word{sentenceEnd, sentenceEnd})
+		}
+	}
+	return list
+}
+
 // padded writes folded words with a space around each, to look phrases up in.
 func padded(text string) string {
 	var b strings.Builder
@@ -52,14 +91,21 @@ func padded(text string) string {
 	return b.String()
 }
 
-// says looks for whole words and phrases; a * stands for the rest of a word.
-func says(padded string, phrases []string) bool {
-	return slices.ContainsFunc(phrases, func(p string) bool {
+// says looks for whole words and phrases.
+func says(padded string, list []string) bool {
+	return slices.ContainsFunc(list, func(p string) bool { return strings.Contains(padded, p) })
+}
+
+// phrases are what says looks for; a * stands for the rest of a word.
+func phrases(list ...string) []string {
+	for i, p := range list {
 		if stem, ok := strings.CutSuffix(p, "*"); ok {
-			return strings.Contains(padded, " "+stem)
+			list[i] = " " + stem
+		} else {
+			list[i] = " " + p + " "
 		}
-		return strings.Contains(padded, " "+p+" ")
-	})
+	}
+	return list
 }
 
 // contains says whether a text holds a name, however either is written.
@@ -78,6 +124,8 @@ var mentalHealth = []string{
 	"emdr", "ketamin*", "esketamin*", "spravato",
 }
 
+var mentalWords = phrases(slices.Clone(mentalHealth)...)
+
 // exceeds says whether a text plainly carries more than its content allows. It
 // finds the usual slips; what a template declares is the rule.
 func exceeds(content, text string) bool {
@@ -93,7 +141,7 @@ func exceeds(content, text string) bool {
 
 // tiesToCare are words that say this person is a patient. A general notice or an
 // offer may speak of visits; "your next visit" is this person's.
-var tiesToCare = []string{
+var tiesToCare = phrases(
 	"your treatment*", "your care plan", "your clinician", "your doctor", "your session*",
 	"your appointment is", "your appointment on", "your appointment with", "your visit on", "your visit with",
 	"your next appointment", "your last appointment", "your recent appointment", "your upcoming appointment", "your past appointment", "your missed appointment",
@@ -101,14 +149,14 @@ var tiesToCare = []string{
 	"su tratamiento", "su plan de cuidado", "su doctor", "su doctora", "su medico", "su medica", "su sesion",
 	"su cita es", "su cita del", "su cita con", "su consulta del",
 	"su proxima cita", "su proxima visita", "su proxima consulta", "su ultima cita", "su ultima visita", "su ultima consulta",
-}
+)
 
 // clinical are words of a diagnosis, a finding or a medicine.
-var clinical = []string{
+var clinical = phrases(
 	"your diagnos*", "diagnosed", "prescription*", "your medication*", "dosage", "lab result*", "test result*", "your result*", "biopsy", "hiv", "pregnan*",
 	"su diagnos*", "diagnosticado", "diagnosticada", "receta medica", "su receta", "su medicamento", "sus medicamentos", "sus medicinas", "dosis",
 	"sus resultados", "resultados de", "biopsia", "vih", "embaraz*",
-}
+)
 
 // far is how many words may stand between "reply" and the word it asks for.
 const far = 8

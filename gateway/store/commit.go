@@ -313,17 +313,12 @@ func (r *ride) read(query string, row func(scanner) error, args ...any) error {
 	return r.tx.flush()
 }
 
-// all runs a statement once for a whole list, which is its first parameter; for an empty
-// one not at all.
-func (r *ride) all(query string, list []any) error {
-	if len(list) == 0 {
+// all runs a statement once for a whole list; for an empty one not at all.
+func (r *ride) all(list *table, query string) error {
+	if list.n == 0 {
 		return nil
 	}
-	param, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	return r.run(query, string(param))
+	return r.run(query, list.args()...)
 }
 
 func null(id int64) any {

@@ -44,12 +44,12 @@ func (r *ride) edits() error {
 
 func (r *ride) edit(edits map[int64]*gateway.Edit) error {
 	unsent := 0
-	var moved []any
+	moved := r.table("id BIGINT", "status BIGINT", "provider TEXT", "code TEXT")
 	for _, e := range edits {
 		if e.Unsent != nil {
 			unsent++
 		}
-		moved = append(moved, []any{e.Attempt, int(e.Status), e.ProviderID, e.Code})
+		moved.row(e.Attempt, int(e.Status), e.ProviderID, e.Code)
 	}
 	if err := r.tellLetters(edits); err != nil {
 		return err
@@ -59,10 +59,9 @@ func (r *ride) edit(edits map[int64]*gateway.Edit) error {
 			return err
 		}
 	}
-	return r.all(`UPDATE attempts SET status = CASE WHEN attempts.status < x.status THEN x.status ELSE attempts.status END,
-		provider_id = CASE WHEN x.provider = '' THEN attempts.provider_id ELSE x.provider END, code = CASE WHEN x.code = '' THEN attempts.code ELSE x.code END
-		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS SMALLINT) AS status, e.value ->> 2 AS provider, e.value ->> 3 AS code FROM `+r.each(1)+`) x
-		WHERE attempts.id = x.id`, moved)
+	return r.forRows(moved, `UPDATE attempts SET status = CASE WHEN attempts.status < e.status THEN e.status ELSE attempts.status END,
+		provider_id = CASE WHEN e.provider = '' THEN attempts.provider_id ELSE e.provider END, code = CASE WHEN e.code = '' THEN attempts.code ELSE e.code END
+		FROM `+moved.from(1)+" WHERE attempts.id = e.id")
 }
 
 // tellLetters gives first tries of letters a row before something is kept of them alone. They

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -56,8 +57,7 @@ func (r *ride) steps() error {
 	if err != nil {
 		return err
 	}
-	var moved []any
-	var tries [][]any
+	var moved, tries [][]any
 	stale := map[*unit]bool{}
 	for _, u := range r.units {
 		moves, begun, err := u.moves(free)
@@ -77,7 +77,7 @@ func (r *ride) steps() error {
 }
 
 // moves are the rows of a change's steps, and of the tries that they begin.
-func (u *unit) moves(free map[int64]waiting) (moved []any, tries [][]any, err error) {
+func (u *unit) moves(free map[int64]waiting) (moved, tries [][]any, err error) {
 	for i := range u.c.Steps {
 		s := &u.c.Steps[i]
 		if u.refused[s.Message] {
@@ -158,27 +158,28 @@ func (r *ride) lockUsage() error {
 	if len(want) == 0 {
 		return nil
 	}
-	var pairs [][2]int64
+	var pairs []place
 	for k := range want {
-		pairs = append(pairs, [2]int64{k.Patient, int64(k.Program)})
+		pairs = append(pairs, k)
 	}
-	slices.SortFunc(pairs, func(a, b [2]int64) int { return slices.Compare(a[:], b[:]) })
-	param, err := json.Marshal(pairs)
-	if err != nil {
+	slices.SortFunc(pairs, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.Patient, b.Patient), cmp.Compare(a.Program, b.Program))
+	})
+	both := r.table("patient BIGINT", "program BIGINT")
+	for _, k := range pairs {
+		both.row(k.Patient, int(k.Program))
+	}
+	if err := r.run("INSERT INTO usage (patient, program) SELECT e.patient, e.program FROM "+both.from(1)+" WHERE true ON CONFLICT DO NOTHING", both.args()...); err != nil {
 		return err
 	}
-	both := "SELECT CAST(e.value ->> 0 AS BIGINT), CAST(e.value ->> 1 AS BIGINT) FROM " + r.each(1)
-	if err := r.run("INSERT INTO usage (patient, program) "+both+" WHERE true ON CONFLICT DO NOTHING", string(param)); err != nil {
-		return err
-	}
-	return r.look("SELECT patient, program, recent FROM usage WHERE (patient, program) IN ("+both+") ORDER BY patient, program"+r.lock("NO KEY UPDATE"), func(s scanner) error {
+	return r.look("SELECT patient, program, recent FROM usage WHERE (patient, program) IN (SELECT e.patient, e.program FROM "+both.from(1)+") ORDER BY patient, program"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var k place
 		var recent string
 		if err := s.Scan(&k.Patient, &k.Program, &recent); err != nil {
 			return err
 		}
 		return json.Unmarshal([]byte(recent), &want[k].recent)
-	}, string(param))
+	}, both.args()...)
 }
 
 // takePlace lets the policy's own function decide on the locked usage.
@@ -211,7 +212,7 @@ func (r *ride) givePlace(e *gateway.Unsent) {
 }
 
 func (r *ride) writeUsage() error {
-	var list []any
+	list := r.table("patient BIGINT", "program BIGINT", "recent TEXT")
 	for k, row := range r.usage {
 		if !row.changed {
 			continue
@@ -220,10 +221,9 @@ func (r *ride) writeUsage() error {
 		if err != nil {
 			return err
 		}
-		list = append(list, []any{k.Patient, int(k.Program), string(recent)})
+		list.row(k.Patient, int(k.Program), string(recent))
 	}
-	return r.all("UPDATE usage SET recent = x.recent FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS patient, CAST(e.value ->> 1 AS SMALLINT) AS program, e.value ->> 2 AS recent FROM "+r.each(1)+
-		") x WHERE usage.patient = x.patient AND usage.program = x.program", list)
+	return r.forRows(list, "UPDATE usage SET recent = e.recent FROM "+list.from(1)+" WHERE usage.patient = e.patient AND usage.program = e.program")
 }
 
 type waiting struct {
@@ -309,13 +309,14 @@ func moveRow(s *gateway.Step, row waiting) ([]any, error) {
 	return []any{s.Message, int(s.To), micros(due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims, micros(ask)}, nil
 }
 
-func (r *ride) moveMessages(list []any) error {
-	return r.all(`UPDATE messages SET status = x.status, due_at = CASE WHEN x.due = 0 THEN messages.due_at ELSE x.due END,
-		expires_at = CASE WHEN x.expires = 0 THEN messages.expires_at ELSE x.expires END,
-		lease = x.lease, code = x.code, failed = x.failed, attempts = messages.attempts + x.claims, ask_at = x.ask
-		FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS SMALLINT) AS status, CAST(e.value ->> 2 AS BIGINT) AS due, CAST(e.value ->> 3 AS BIGINT) AS expires,
-		CAST(e.value ->> 4 AS BIGINT) AS lease, e.value ->> 5 AS code, e.value ->> 6 AS failed, CAST(e.value ->> 7 AS SMALLINT) AS claims, CAST(e.value ->> 8 AS BIGINT) AS ask FROM `+r.each(1)+`) x
-		WHERE messages.id = x.id`, list)
+func (r *ride) moveMessages(list [][]any) error {
+	moved := r.table("id BIGINT", "status BIGINT", "due BIGINT", "expires BIGINT", "lease BIGINT", "code TEXT", "failed TEXT", "claims BIGINT", "ask BIGINT")
+	for _, m := range list {
+		moved.row(m...)
+	}
+	return r.forRows(moved, `UPDATE messages SET status = e.status, due_at = CASE WHEN e.due = 0 THEN messages.due_at ELSE e.due END,
+		expires_at = CASE WHEN e.expires = 0 THEN messages.expires_at ELSE e.expires END,
+		lease = e.lease, code = e.code, failed = e.failed, attempts = messages.attempts + e.claims, ask_at = e.ask FROM `+moved.from(1)+" WHERE messages.id = e.id")
 }
 
 // claimedTexts reads where the claimed messages go: here, and never from a cache.

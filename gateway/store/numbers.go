@@ -39,16 +39,15 @@ func (r *ride) foldNumbers() error {
 			u.foldNumber(f, key, holders[key])
 		}
 	}
-	var list []any
+	list := r.table("key TEXT", "stops BIGINT", "said TEXT", "opted_out BIGINT")
 	for key, n := range heard {
 		said, err := json.Marshal(n.said)
 		if err != nil {
 			return err
 		}
-		list = append(list, []any{key, n.stops, string(said), n.optedOut})
+		list.row(key, int64(n.stops), string(said), n.optedOut)
 	}
-	return r.all(`UPDATE numbers SET stops = x.stops, said = x.said, opted_out = x.opted_out FROM (SELECT e.value ->> 0 AS key, CAST(e.value ->> 1 AS BIGINT) AS stops,
-		e.value ->> 2 AS said, CAST(e.value ->> 3 AS BIGINT) AS opted_out FROM `+r.each(1)+`) x WHERE numbers.key = x.key`, list)
+	return r.forRows(list, "UPDATE numbers SET stops = e.stops, said = e.said, opted_out = e.opted_out FROM "+list.from(1)+" WHERE numbers.key = e.key")
 }
 
 func (u *unit) foldNumber(f *gateway.NumberFact, key string, holders []holder) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"crypto/cipher"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -270,7 +269,7 @@ func (u *unit) keepTexts(f *gateway.PatientFact, p *patient) error {
 // writePatients gives every patient that moved a new version: never one that was
 // used before, not even after a restore.
 func (r *ride) writePatients() error {
-	var moved []any
+	moved := r.table("id BIGINT", "version BIGINT", "snapshot BYTEA")
 	var revoked [][]any
 	for id, p := range r.patients {
 		if !p.moved && p.sealed == nil {
@@ -290,7 +289,7 @@ func (r *ride) writePatients() error {
 		if err != nil {
 			return err
 		}
-		moved = append(moved, []any{id, p.snapshot.Version, hex.EncodeToString(body)})
+		moved.row(id, p.snapshot.Version, body)
 		if p.sealed != nil {
 			if err := r.run("UPDATE patients SET sealed = $2 WHERE id = $1", id, p.sealed); err != nil {
 				return err
@@ -299,8 +298,7 @@ func (r *ride) writePatients() error {
 		revoked = append(revoked, []any{r.newID(), id, p.snapshot.Version, micros(p.by.c.At)})
 		p.by.kept.Versions[id] = p.snapshot.Version
 	}
-	if err := r.all("UPDATE patients SET version = x.version, snapshot = "+r.unhex("x.snapshot")+" FROM (SELECT CAST(e.value ->> 0 AS BIGINT) AS id, CAST(e.value ->> 1 AS BIGINT) AS version, e.value ->> 2 AS snapshot FROM "+
-		r.each(1)+") x WHERE patients.id = x.id", moved); err != nil {
+	if err := r.forRows(moved, "UPDATE patients SET version = e.version, snapshot = e.snapshot FROM "+moved.from(1)+" WHERE patients.id = e.id"); err != nil {
 		return err
 	}
 	return r.insert(into{"revocations", typed("id BIGINT, patient BIGINT, version BIGINT, at BIGINT"), ""}, revoked)

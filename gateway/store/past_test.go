@@ -328,6 +328,7 @@ func (p *present) mass() []operation {
 		})},
 		{"where somebody stands", looked(func(ctx context.Context) (any, error) { return p.db.Recipient(ctx, p.campaign.ID, p.people[3]) })},
 		{"a report", looked(func(ctx context.Context) (any, error) { return p.db.Tallies(ctx, p.campaign.ID) })},
+		{"a report of a past campaign", looked(func(ctx context.Context) (any, error) { return p.db.Tallies(ctx, p.old.campaign) })},
 		{"an end", looked(func(ctx context.Context) (any, error) { return p.db.FinishCampaign(ctx, p.campaign.ID, time.Now()) })},
 		{"taking back", func(ctx context.Context) error { return p.db.WithdrawMessages(ctx, p.campaign.ID) }},
 		{"campaigns", looked(func(ctx context.Context) (any, error) { return p.db.Campaigns(ctx, 0, 100) })},

@@ -6,3 +6,4 @@ CREATE INDEX answers_at ON answers (at);
 CREATE INDEX answers_about_at ON answers_about (at);
 CREATE INDEX tasks_done ON tasks ((CASE kind WHEN 'crisis' THEN 0 ELSE 1 END), due_at, id) WHERE done_at IS NOT NULL; -- the worklist's order
 CREATE INDEX tasks_patient ON tasks (patient);
+CREATE INDEX recipients_told ON recipients (campaign, state, code) WHERE state IN (1, 3); -- who waits or was held back: a report counts them beside the slices

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -178,8 +179,8 @@ func pastSteps(p Past, now time.Time) ([]pastStep, error) {
 		{"decisions", "INSERT INTO decisions (id, message, at, outcome) SELECT " + id(msg("k")) + " + 4, " + id(msg("k")) + ", " + msg("k") + ", 'send'" + singles, nil},
 		{"message events", "INSERT INTO message_events (id, message, at, kind, code) SELECT " + id(msg("k")) + " + 4 + n, " + id(msg("k")) + ", " + msg("k") + ", CASE n WHEN 1 THEN 'accepted' ELSE 'delivered' END, ''" + singles + ", generate_series(1, 2) n", nil},
 		{"tasks", "INSERT INTO tasks (id, kind, patient, message, created_at, due_at, done_at) SELECT " + id(msg("k")) + " + 7, 'needs_staff', " + patientOf + ", " + id(msg("k")) + ", " + msg("k") + ", " + msg("k") + ", " + msg("k") + singles + " WHERE k % 10 = 0", nil},
-		{"answers", "INSERT INTO answers (caller, key, body_hash, status, sealed, at) SELECT 'past', " + key("'a' || k") + ", '', 202, '', " + msg("k") + singles + fmt.Sprintf(" WHERE k >= %d", p.Messages-p.Messages/500), nil},
-		{"seen", "INSERT INTO seen (source, event, at) SELECT 'twilio', 'SM' || md5('a' || k) || '/delivered', " + msg("k") + singles + " WHERE k % 2 = 0", nil},
+		{"answers", "INSERT INTO answers (caller, key, body_hash, status, sealed, at) SELECT 'past', " + key("'a' || k") + ", '', 202, '', " + strconv.FormatInt(micros(now), 10) + " - k % 86400 * 1000000" + singles + fmt.Sprintf(" WHERE k >= %d", p.Messages-p.Messages/500), nil},
+		{"seen", "INSERT INTO seen (source, event, at) SELECT 'twilio', 'SM' || md5('a' || k) || '/delivered', " + msg("k") + singles + fmt.Sprintf(" WHERE %s > %d", msg("k"), micros(now)-33*day), nil},
 	}, nil
 }
 

@@ -112,17 +112,14 @@ const (
 // everything set, at what was written since it last did so, two days before that, too: of
 // years of rows each is looked at once. One sealer works at a time.
 func (d *DB) Seal(ctx context.Context, everything bool) (int, error) {
-	began, since := d.now(), int64(0)
-	if everything {
-		last, err := d.Mark(ctx, sealedMark)
-		if err != nil {
-			return 0, err
-		}
-		since = (micros(last)-gateway.IDEpoch)*gateway.Nodes - sealAllSlack
+	began := d.now()
+	after, err := d.sealAfter(ctx, everything)
+	if err != nil {
+		return 0, err
 	}
 	total := 0
 	for {
-		n, err := d.sealSome(ctx, everything, since)
+		n, err := d.sealSome(ctx, after)
 		total += n
 		if err != nil {
 			return total, err
@@ -137,7 +134,27 @@ func (d *DB) Seal(ctx context.Context, everything bool) (int, error) {
 	return total, d.SetMark(ctx, sealedMark, began)
 }
 
-func (d *DB) sealSome(ctx context.Context, everything bool, since int64) (int, error) {
+// sealAfter gives the id, for each kind, after which rows are looked at.
+func (d *DB) sealAfter(ctx context.Context, everything bool) (map[int]int64, error) {
+	after := map[int]int64{}
+	if everything {
+		last, err := d.Mark(ctx, sealedMark)
+		since := (micros(last)-gateway.IDEpoch)*gateway.Nodes - sealAllSlack
+		after[ledgerRows], after[auditRows] = since, since
+		return after, err
+	}
+	for _, kind := range []int{ledgerRows, auditRows} {
+		var last int64
+		if err := d.read.QueryRowContext(ctx, "SELECT COALESCE(MAX(row_id), 0) FROM seals WHERE kind = $1", kind).Scan(&last); err != nil {
+			return nil, err
+		}
+		after[kind] = last - sealSlack
+	}
+	return after, nil
+}
+
+// sealSome seals one batch, and moves on to the last row of it.
+func (d *DB) sealSome(ctx context.Context, after map[int]int64) (int, error) {
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
@@ -156,15 +173,8 @@ func (d *DB) sealSome(ctx context.Context, everything bool, since int64) (int, e
 	}
 	n := 0
 	for _, kind := range []int{ledgerRows, auditRows} {
-		from := since
-		if !everything {
-			if err := tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(row_id), 0) FROM seals WHERE kind = $1", kind).Scan(&from); err != nil {
-				return 0, err
-			}
-			from -= sealSlack
-		}
 		open, err := d.links(ctx, tx, kind, "WHERE r.id > $1 AND NOT EXISTS (SELECT 1 FROM seals WHERE seals.kind = $2 AND seals.row_id = r.id) ORDER BY r.id LIMIT $3",
-			from, kind, sealBatch)
+			after[kind], kind, sealBatch)
 		if err != nil {
 			return 0, err
 		}
@@ -173,6 +183,7 @@ func (d *DB) sealSome(ctx context.Context, everything bool, since int64) (int, e
 			if _, err := tx.ExecContext(ctx, "INSERT INTO seals (no, kind, row_id, hash) VALUES ($1, $2, $3, $4)", no, l.kind, l.id, before); err != nil {
 				return 0, err
 			}
+			after[kind] = l.id
 			n++
 		}
 	}

@@ -305,6 +305,13 @@ func (p *present) mass() []operation {
 			return p.db.RecipientsAhead(ctx, p.campaign.ID, parts[0], 1000)
 		})},
 		{"a claim of a slice", p.claimSlice},
+		{"calls under way in a slice", func(ctx context.Context) error {
+			n, err := p.db.Calling(ctx, []int64{p.old.patient, p.people[1]})
+			if err == nil && n != 1 {
+				err = fmt.Errorf("%d calls", n)
+			}
+			return err
+		}},
 		{"a slice", func(ctx context.Context) error {
 			s := p.claim.Slices[0]
 			if ok, err := p.db.BeginSlice(ctx, s.ID, time.Now()); err != nil || !ok {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// idEpoch keeps ids in 63 bits until 2092.
-const idEpoch = 1577836800_000000 // 2020-01-01, Unix microseconds
+// IDEpoch keeps ids in 63 bits until 2092.
+const IDEpoch = 1577836800_000000 // 2020-01-01, Unix microseconds
 
 // Nodes is how many processes can make ids beside each other.
 const Nodes = 1 << 11
@@ -38,6 +38,6 @@ func (g *IDs) New() int64 {
 	if !g.known {
 		g.known, g.node = true, int64(g.Rand()%Nodes)
 	}
-	g.last = max(g.last+1, g.Now().UnixMicro()-idEpoch)
+	g.last = max(g.last+1, g.Now().UnixMicro()-IDEpoch)
 	return g.last*Nodes + g.node
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -13,6 +14,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"harmonize.care/heed/config"
+	"harmonize.care/heed/gateway/store"
 )
 
 // benchScale is how much is measured.
@@ -24,6 +28,8 @@ type benchScale struct {
 	stops    int           // in one run
 	quiet    int           // stops one after the other
 	loop     time.Duration // of what is repeated for a while
+	// Past is what the database has behind it when everything is measured a second time.
+	Past store.Past `json:"past,omitzero"`
 }
 
 // quickScale shows that everything works; its figures say little.
@@ -62,10 +68,12 @@ type bench struct {
 	people  *population
 	tell    func(format string, args ...any)
 	figures []*figure
+	turn    string // beside a past: behind the name of each figure
 }
 
 func benchCommand(c *command) *cobra.Command {
 	var runs, size int
+	var past store.Past
 	var quick bool
 	var profile string
 	cmd := &cobra.Command{
@@ -83,12 +91,20 @@ func benchCommand(c *command) *cobra.Command {
 			if runs < 1 || runs > 99 || size < 1000 || size > 5_000_000 {
 				return usageError{errors.New("--runs: 1 to 99; --size: 1,000 to 5,000,000 people")}
 			}
+			if past != (store.Past{}) {
+				if err := past.Check(); err != nil {
+					return usageError{fmt.Errorf("--past-people, --past-messages: %w", err)}
+				}
+			}
+			scale.Past = past
 			return c.profiled(profile, func() error { return c.bench(cmd.Context(), scale, names) })
 		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&runs, "runs", 3, "how often each is measured; the median counts")
 	f.IntVar(&size, "size", 100_000, "people in the large audience; the small one is a tenth of it")
+	f.IntVar(&past.People, "past-people", 0, "PostgreSQL: measure again in a database with so many people on file …")
+	f.IntVar(&past.Messages, "past-messages", 0, "… who got so many messages in two years, and tell how much slower it is")
 	f.BoolVar(&quick, "quick", false, "a small run that shows that it works; its figures say little")
 	f.StringVar(&profile, "profile", "", "a file for a CPU profile of the whole run, as `go tool pprof` reads it")
 	cmd.AddCommand(carrierCommand(c))
@@ -114,7 +130,7 @@ func (c *command) profiled(path string, work func() error) error {
 }
 
 // bench makes a place, runs a gateway in it, measures, and clears the place away
-// whatever happened.
+// whatever happened; where a past is asked for, a second time in a place that has one.
 func (c *command) bench(ctx context.Context, scale benchScale, names []string) error {
 	// The run has a secret of its own, so that a database's address is enough.
 	c.settings = append([]string{"keys.secret=" + secretText()}, c.settings...)
@@ -122,34 +138,50 @@ func (c *command) bench(ctx context.Context, scale benchScale, names []string) e
 	if err != nil {
 		return err
 	}
+	if scale.Past != (store.Past{}) && strings.HasPrefix(settings.Database.URL, "sqlite:") {
+		return usageError{store.ErrNoPast}
+	}
 	carrier, err := startCarrier(ctx)
 	if err != nil {
 		return err
 	}
 	defer carrier.stop()
-	place, err := openPlace(ctx, settings, carrier.url)
-	if err != nil {
-		return err
-	}
-	b := &bench{scale: scale, carrier: carrier, people: &population{}, tell: func(format string, args ...any) {
+	b := &bench{scale: scale, carrier: carrier, tell: func(format string, args ...any) {
 		if !c.asJSON {
 			fmt.Fprintf(c.err, format+"\n", args...)
 		}
 	}}
-	b.tell("measuring in %s", place.what)
-	measured, cancel := context.WithCancel(ctx)
-	err = serve(measured, place.cfg, quiet(c.log()), func(s *server) error {
-		defer cancel() // it ends when everything is measured
-		b.server = s
-		return b.all(measured, names)
-	})
-	cancel()
-	left := place.clear(ctx, b.people)
+	place, err := b.in(ctx, settings, quiet(c.log()), names, store.Past{})
+	if err == nil && scale.Past != (store.Past{}) {
+		b.turn = besidePast
+		place, err = b.in(ctx, settings, quiet(c.log()), names, scale.Past)
+		b.compare()
+	}
 	if err != nil {
-		return errors.Join(err, left)
+		return err
 	}
 	r := b.report(place)
-	return errors.Join(c.answer(r, func(w io.Writer) { r.write(w) }), left)
+	return c.answer(r, func(w io.Writer) { r.write(w) })
+}
+
+// in takes the measures in a place that is made for them, and clears it away.
+func (b *bench) in(ctx context.Context, settings *config.Config, log *slog.Logger, names []string, past store.Past) (*place, error) {
+	place, err := openPlace(ctx, settings, b.carrier.url)
+	if err != nil {
+		return nil, err
+	}
+	b.people = &population{}
+	b.tell("measuring in %s", place.what)
+	if err = b.makePast(ctx, place, past); err == nil {
+		measured, cancel := context.WithCancel(ctx)
+		err = serve(measured, place.cfg, log, func(s *server) error {
+			defer cancel() // it ends when everything is measured
+			b.server = s
+			return b.all(measured, names)
+		})
+		cancel()
+	}
+	return place, errors.Join(err, place.clear(ctx, b.people))
 }
 
 // all takes the measures that were asked for.

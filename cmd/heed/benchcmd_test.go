@@ -180,11 +180,13 @@ func TestBenchRefusals(t *testing.T) {
 		code int
 		says string
 	}{
-		"no PostgreSQL there":    {[]string{"--set", "database.url=postgres://bench:hidden@" + nobody + "/postgres"}, failed, "database.url: the server does not answer"},
-		"no Redis there":         {[]string{"--set", "redis.url=redis://:hidden@" + nobody}, failed, "redis.url: the server does not answer"},
-		"a measure that is none": {[]string{"nonsense"}, usage, "nonsense"},
-		"no runs":                {[]string{"--runs", "0"}, usage, "--runs"},
-		"a tiny audience":        {[]string{"--size", "10"}, usage, "--size"},
+		"no PostgreSQL there":       {[]string{"--set", "database.url=postgres://bench:hidden@" + nobody + "/postgres"}, failed, "database.url: the server does not answer"},
+		"no Redis there":            {[]string{"--set", "redis.url=redis://:hidden@" + nobody}, failed, "redis.url: the server does not answer"},
+		"a measure that is none":    {[]string{"nonsense"}, usage, "nonsense"},
+		"no runs":                   {[]string{"--runs", "0"}, usage, "--runs"},
+		"a past without PostgreSQL": {[]string{"--past-people", "1000", "--past-messages", "10000"}, usage, "PostgreSQL alone"},
+		"a past of nobody":          {[]string{"--past-messages", "10000"}, usage, "--past-people"},
+		"a tiny audience":           {[]string{"--size", "10"}, usage, "--size"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
@@ -211,5 +213,27 @@ func TestFiguresAreSettled(t *testing.T) {
 	text, err := json.Marshal(f)
 	if err != nil || !strings.Contains(string(text), `"reached":true`) {
 		t.Errorf("%s %v", text, err)
+	}
+}
+
+// Everything is measured in an empty database and in one with a past, and both are gone
+// afterwards.
+func TestBenchBesideAPast(t *testing.T) {
+	server := serviceURL(t, "HEED_TEST_POSTGRES_URL")
+	before := benchDatabases(t, server)
+	t.Chdir(t.TempDir())
+	var r benchReport
+	cli{t, []string{"--set", "database.url=" + server}}.bench(&r, "messages", "stops", "email", "--past-people", "300", "--past-messages", "3000")
+	for _, name := range []string{"messages", "messages_past", "messages_beside_past", "stops_past", "stops_beside_past", "email_past", "email_beside_past", "commits_16_past"} {
+		i := slices.IndexFunc(r.Figures, func(f *figure) bool { return f.Name == name })
+		if i < 0 || r.Figures[i].Median <= 0 || len(r.Figures[i].Runs) != 1 && !strings.HasPrefix(name, "commits") {
+			t.Errorf("%s is not measured: %v", name, r.names())
+		}
+	}
+	if r.Scale.Past.People != 300 || r.Scale.Past.Messages != 3000 {
+		t.Errorf("%+v", r.Scale)
+	}
+	if after := benchDatabases(t, server); !slices.Equal(before, after) {
+		t.Errorf("databases before %v, after %v", before, after)
 	}
 }

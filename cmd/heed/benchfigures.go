@@ -42,6 +42,12 @@ type figure struct {
 
 // figure gives the figure of a name, new when there is none yet.
 func (b *bench) figure(f figure) *figure {
+	if f.Name += b.turn; b.turn != "" {
+		f.What += ", with a past"
+	}
+	if f.Of != "" {
+		f.Of += b.turn
+	}
 	if i := slices.IndexFunc(b.figures, func(old *figure) bool { return old.Name == f.Name }); i >= 0 {
 		return b.figures[i]
 	}

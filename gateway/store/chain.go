@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
+
+	"harmonize.care/heed/gateway"
 )
 
 // The chain makes any change, gap or reorder of the ledger and the audit log
@@ -96,22 +98,63 @@ func (d *DB) links(ctx context.Context, q querier, kind int, where string, args 
 // an hour, longer than any transaction lives.
 const sealSlack = int64(time.Hour/time.Microsecond) << 11
 
+// sealedMark is when everything was looked at last, and sealAllSlack how far before that it
+// is begun from the next time: longer than a process runs with a wrong clock. What is put
+// among older rows by somebody's hand is never sealed, and a verification tells of it.
+const (
+	sealedMark   = "sealed all"
+	sealAllSlack = 48 * sealSlack
+)
+
 // Seal gives seals to rows that have none, oldest first, and says to how many. It
 // asks for rows without a seal, never for rows after the last one: a transaction
 // that commits late would be passed over. It looks at the last hour, or, with
-// everything set, at all there is. One sealer works at a time.
+// everything set, at what was written since it last did so, two days before that, too: of
+// years of rows each is looked at once. One sealer works at a time.
 func (d *DB) Seal(ctx context.Context, everything bool) (int, error) {
+	began := d.now()
+	after, err := d.sealAfter(ctx, everything)
+	if err != nil {
+		return 0, err
+	}
 	total := 0
 	for {
-		n, err := d.sealSome(ctx, everything)
+		n, err := d.sealSome(ctx, after)
 		total += n
-		if err != nil || n == 0 {
+		if err != nil {
 			return total, err
 		}
+		if n == 0 {
+			break
+		}
 	}
+	if !everything {
+		return total, nil
+	}
+	return total, d.SetMark(ctx, sealedMark, began)
 }
 
-func (d *DB) sealSome(ctx context.Context, everything bool) (int, error) {
+// sealAfter gives the id, for each kind, after which rows are looked at.
+func (d *DB) sealAfter(ctx context.Context, everything bool) (map[int]int64, error) {
+	after := map[int]int64{}
+	if everything {
+		last, err := d.Mark(ctx, sealedMark)
+		since := (micros(last)-gateway.IDEpoch)*gateway.Nodes - sealAllSlack
+		after[ledgerRows], after[auditRows] = since, since
+		return after, err
+	}
+	for _, kind := range []int{ledgerRows, auditRows} {
+		var last int64
+		if err := d.read.QueryRowContext(ctx, "SELECT COALESCE(MAX(row_id), 0) FROM seals WHERE kind = $1", kind).Scan(&last); err != nil {
+			return nil, err
+		}
+		after[kind] = last - sealSlack
+	}
+	return after, nil
+}
+
+// sealSome seals one batch, and moves on to the last row of it.
+func (d *DB) sealSome(ctx context.Context, after map[int]int64) (int, error) {
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
@@ -130,14 +173,8 @@ func (d *DB) sealSome(ctx context.Context, everything bool) (int, error) {
 	}
 	n := 0
 	for _, kind := range []int{ledgerRows, auditRows} {
-		var from int64
-		if !everything {
-			if err := tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(row_id), 0) FROM seals WHERE kind = $1", kind).Scan(&from); err != nil {
-				return 0, err
-			}
-		}
 		open, err := d.links(ctx, tx, kind, "WHERE r.id > $1 AND NOT EXISTS (SELECT 1 FROM seals WHERE seals.kind = $2 AND seals.row_id = r.id) ORDER BY r.id LIMIT $3",
-			from-sealSlack, kind, sealBatch)
+			after[kind], kind, sealBatch)
 		if err != nil {
 			return 0, err
 		}
@@ -146,6 +183,7 @@ func (d *DB) sealSome(ctx context.Context, everything bool) (int, error) {
 			if _, err := tx.ExecContext(ctx, "INSERT INTO seals (no, kind, row_id, hash) VALUES ($1, $2, $3, $4)", no, l.kind, l.id, before); err != nil {
 				return 0, err
 			}
+			after[kind] = l.id
 			n++
 		}
 	}

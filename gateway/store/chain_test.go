@@ -230,7 +230,7 @@ func TestALateCommitIsSealedToo(t *testing.T) {
 		for _, c := range []struct {
 			back       time.Duration
 			everything bool
-		}{{0, false}, {10 * time.Minute, false}, {3 * time.Hour, true}} {
+		}{{0, false}, {10 * time.Minute, false}, {3 * time.Hour, true}, {20 * time.Hour, true}} {
 			event(late(c.back))
 			if n, err := db.Seal(ctx, c.everything); err != nil || n == 0 {
 				t.Errorf("an event whose id is %s old: %d sealed, %v", c.back, n, err)
@@ -238,6 +238,14 @@ func TestALateCommitIsSealedToo(t *testing.T) {
 		}
 		found, err := db.Verify(ctx)
 		if err != nil || found.Unsealed != 0 || len(found.Faults) > 0 {
+			t.Errorf("%+v, %v", found, err)
+		}
+		// Everything was looked at: a row that turns up among those of last month is nobody's late commit.
+		event(late(30 * 24 * time.Hour))
+		if n, err := db.Seal(ctx, true); err != nil || n != 0 {
+			t.Errorf("%d rows that turned up later were sealed, %v", n, err)
+		}
+		if found, err := db.Verify(ctx); err != nil || found.Unsealed != 1 {
 			t.Errorf("%+v, %v", found, err)
 		}
 	})

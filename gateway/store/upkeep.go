@@ -39,7 +39,7 @@ func (d *DB) Forget(ctx context.Context, r Retention) (int, error) {
 		{"DELETE FROM answers_about WHERE (patient, caller, key) IN (SELECT patient, caller, key FROM answers_about WHERE at < $1 LIMIT $2)", now.Add(-r.Answers)},
 		{"DELETE FROM seen WHERE (source, event) IN (SELECT source, event FROM seen WHERE at < $1 AND NOT keep LIMIT $2)", now.Add(-r.Seen)},
 		{"DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE at < $1 LIMIT $2)", now.Add(-time.Hour)},
-		{"DELETE FROM page_tries WHERE message IN (SELECT id FROM messages WHERE sealed IS NULL AND created_at < $1 LIMIT $2)", now.Add(-r.Content)},
+		{"DELETE FROM page_tries WHERE message IN (SELECT t.message FROM page_tries t JOIN messages m ON m.id = t.message WHERE m.sealed IS NULL AND m.created_at < $1 LIMIT $2)", now.Add(-r.Content)},
 		{"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE status >= 2 AND status = 2 AND ended_at < $1 LIMIT $2)", now.Add(-r.Events)},
 		{"DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE status >= 2 AND ended_at < $1 LIMIT $2)", now.Add(-r.Dead)},
 		{"DELETE FROM happenings WHERE id IN (SELECT h.id FROM happenings h WHERE h.at < $1 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event = h.id) LIMIT $2)", now.Add(-r.Events)},

@@ -90,6 +90,7 @@ type Message struct {
 	Campaign  int64              // 0: none
 	// Withdrawn: its campaign was canceled, so that it does not go any more.
 	Withdrawn bool
+	Wording   string // digest of the text that was approved with its campaign; "": whatever is in force
 }
 
 // Body is what a message says and how it may go: sealed at rest under the patient's key.

@@ -425,6 +425,43 @@ func TestWhoIsNotInTheirWindowWaitsInsideTheCampaign(t *testing.T) {
 	})
 }
 
+// A message that looks for another way says what was approved, whatever is in force by then.
+func TestAnotherWayKeepsTheApprovedWording(t *testing.T) {
+	h := start(t, map[string]string{"providers.sendgrid.agreement": "baa", "providers.twilio.agreement": "baa"})
+	h.staff("ana", "ben")
+	priv := h.people(map[string]auth.Role{"pri": auth.Privacy})["pri"]
+	denver, err := time.LoadLocation("America/Denver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server.clock.Set(time.Date(2027, 3, 9, 22, 0, 0, 0, denver)) // no hour for texts
+	text := func(words string) {
+		t.Helper()
+		v := h.ok("POST", "/v1/templates", ownText(t, "survey", "How did we do? A few", words), as("ana")...)
+		h.ok("POST", fmt.Sprintf("/v1/templates/survey/versions/%v/approve", v["version"]), nil, priv...)
+	}
+	text("Approved words: a few")
+	list := people(1, func(_ int, p *somebody) {
+		p.email, p.phone = "bounce@patients.example", "+13035552000"
+		p.choices = append(p.choices, optIn("survey", channels.SMS, preferences.Express), optIn("survey", channels.Email, preferences.Express))
+	})
+	h.crowd(list)
+	id := h.campaign(list, map[string]any{
+		"category": "survey", "template": "survey", "channels": []string{"email", "sms"}, "variables": map[string]string{"url": "https://forms.cedar.example/s/1"},
+	})
+	h.begin(id)
+	eventually(t, "it waits for the morning", func() bool {
+		return h.ok("GET", "/v1/campaigns/"+id+"/recipients/c00000", nil)["code"] == "quiet_hours"
+	})
+	text("Other words: a few")
+	h.server.clock.Set(time.Date(2027, 3, 10, 9, 0, 0, 0, denver))
+	eventually(t, "it went by text", func() bool { return len(h.to("+13035552000")) == 1 })
+	if m := h.to("+13035552000")[0]; !strings.Contains(m.Body, "Approved words") {
+		t.Errorf("it says %q", m.Body)
+	}
+	h.comesTo(id, "completed")
+}
+
 func TestACampaignByPhone(t *testing.T) {
 	h := start(t, nil)
 	h.staff("ana", "ben")

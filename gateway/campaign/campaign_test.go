@@ -280,6 +280,10 @@ func TestReportCountsEverybodyOnce(t *testing.T) {
 	if len(small.Rows) != 1 || small.Rows[0].Code != "" || small.Rows[0].Count != 3 {
 		t.Errorf("a list of three tells why: %+v", small)
 	}
+	padded := report(&gateway.Campaign{}, []Tally{{State: 3, Code: "opted_out", Count: 1}, {State: 3, Code: "patient_unknown", Count: 99}}).Blur()
+	if len(padded.Rows) != 1 || padded.Rows[0].Code != "" || padded.People != 100 {
+		t.Errorf("a list of one among ids that nobody has tells why: %+v", padded)
+	}
 	if running.Blur().Rows[0].Count == 0 || len(running.Blur().Rows) != len(running.Rows) {
 		t.Error("a larger one is blurred too")
 	}

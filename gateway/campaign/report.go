@@ -111,9 +111,16 @@ func (r *Report) sort() {
 const few = 5
 
 // Blur takes the reasons out of the counts of a very small audience: those who may not
-// learn why a named person was left out learn it from no list of one either.
+// learn why a named person was left out learn it from no list of one either, nor from one
+// that was made longer by ids that nobody has.
 func (r Report) Blur() Report {
-	if r.People >= few {
+	known := r.People
+	for _, row := range r.Rows {
+		if row.Code == string(policy.PatientUnknown) {
+			known -= row.Count
+		}
+	}
+	if known >= few {
 		return r
 	}
 	blurred := Report{People: r.People, Done: r.Done}

@@ -195,8 +195,16 @@ func (d *Dispatcher) plan(m *gateway.Message, k known, usage policy.Usage, chang
 const textRefused = "text_refused"
 
 // textFor gives the category and the text of a message, or nil when the policy or
-// the templates lost them since it was accepted.
+// the templates lost them since it was accepted. Of a campaign it is what was approved, also
+// where the message looks for another way, and never essential: see bulk.
 func (d *Dispatcher) textFor(m *gateway.Message) (*policy.Category, *templates.Template) {
+	if m.Campaign != 0 && m.Wording != "" {
+		cat, t := d.campaignText(&gateway.Campaign{Category: m.Category, Template: m.Template, Wording: m.Wording})
+		if t == nil || cat.Class != policy.NonEssential {
+			return nil, nil
+		}
+		return cat, t
+	}
 	cat, ok := d.Policy.Category(m.Category)
 	t, err := d.template(m.Template, m.Category)
 	if !ok || err != nil {

@@ -183,12 +183,13 @@ func (l *lot) lockWaiting() error {
 	if !l.claim.Lane.Waiting {
 		return nil
 	}
-	want, items := map[int64]struct{}{}, map[int64]*campaign.Item{}
+	want, items, held := map[int64]struct{}{}, map[int64]*campaign.Item{}, map[int64]*campaign.Held{}
 	for _, i := range l.items {
 		want[i.Pos], items[i.Pos] = struct{}{}, i.Item
 	}
-	for _, h := range l.claim.Held {
-		want[h.Pos] = struct{}{}
+	for i := range l.claim.Held {
+		h := &l.claim.Held[i]
+		want[h.Pos], held[h.Pos] = struct{}{}, h
 	}
 	for _, w := range l.claim.Later {
 		want[w.Pos] = struct{}{}
@@ -203,8 +204,9 @@ func (l *lot) lockWaiting() error {
 		var pos, message int64
 		var tries int
 		err := s.Scan(&pos, &message, &tries)
-		i := items[pos]
-		l.mine[pos] = i == nil || (message == 0 || message == i.Message) && tries == i.Number-1
+		i, h := items[pos], held[pos]
+		// A message that was made meanwhile would not be ended with them, and wait for ever.
+		l.mine[pos] = (i == nil || (message == 0 || message == i.Message) && tries == i.Number-1) && (h == nil || message == h.Message)
 		return err
 	})
 }

@@ -114,6 +114,9 @@ func read(results pgx.BatchResults, s *statement) error {
 		if s.count != nil {
 			*s.count = done.RowsAffected()
 		}
+		if err == nil && s.query == commits && done.String() != commits {
+			return errNotKept // a broken transaction ends without an error
+		}
 		return err
 	}
 	list, err := results.Query()
@@ -129,16 +132,27 @@ func read(results pgx.BatchResults, s *statement) error {
 	return list.Err()
 }
 
+const commits = "COMMIT"
+
+// errNotKept: something of the transaction had failed, and nobody told.
+var errNotKept = errors.New("the database kept nothing of it")
+
 // commit keeps it all. Unsure: the database was asked and did not say that it has.
 func (t *transaction) commit() (unsure bool, err error) {
 	if t.tx != nil {
 		err := t.tx.Commit()
 		return err != nil, err
 	}
-	t.waits = append(t.waits, statement{query: "COMMIT"})
+	if t.fault != nil {
+		return false, t.fault
+	}
+	t.waits = append(t.waits, statement{query: commits})
 	if err = t.flush(); err == nil {
 		t.began = false
 		return false, nil
+	}
+	if errors.Is(err, errNotKept) {
+		return false, err
 	}
 	var said *pgconn.PgError // it did say something, of this statement or one before it: nothing was kept
 	return !errors.As(err, &said), err

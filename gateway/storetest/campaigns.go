@@ -43,6 +43,7 @@ func RunCampaigns(t *testing.T, open func(t *testing.T) Bench) {
 		"a canceled campaign takes back what waits of it":   withdrawn,
 		"who is held back after a try ends with a code":     heldAfterTry,
 		"an approval does not outlive a change of the list": approvalEnds,
+		"who was tried meanwhile is not held back blindly":  heldBlindly,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newAudience(t, open(t), 20)) })
 	}
@@ -702,5 +703,21 @@ func heldAfterTry(t *testing.T, a audience) {
 	}
 	if tasks, err := a.db.Tasks(t.Context(), gateway.TaskFilter{Kind: gateway.TaskMinor, Limit: 10}); err != nil || len(tasks) != 1 {
 		t.Errorf("%+v, %v", tasks, err)
+	}
+}
+
+// heldBlindly: whoever judged them knew of no message of theirs, which would wait for ever.
+func heldBlindly(t *testing.T, a audience) {
+	a.later(t, 0)
+	version := a.snapshot(t, a.patients[0]).Version
+	c := a.slice(t, wait, channels.SMS, 0)
+	a.claimSlice(t, c)
+	a.end(t, c, campaign.SliceUnsent, 0)
+	a.claimSlice(t, campaign.Claim{
+		At: a.Now(), Campaign: a.campaign, Lane: wait,
+		Held: []campaign.Held{{Pos: 1, Patient: a.patients[0], Version: version, Code: "opted_out"}},
+	})
+	if w := a.waiting(t); len(w) != 1 || w[0].Message != c.Slices[0].Items[0].Message {
+		t.Errorf("%+v", w)
 	}
 }

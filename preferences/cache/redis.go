@@ -140,6 +140,9 @@ func (r *Redis) getBatch(ctx context.Context, patients []int64, found map[int64]
 	return hits, errors.Join(err, r.drop(ctx, broken))
 }
 
+// errNonsense is about an answer that is none to what was asked.
+var errNonsense = errors.New("Redis answers something else")
+
 // fetch reads the values of one batch, nil where there is none. A cluster takes no
 // command on keys of several slots, so there it is a command for each.
 func (r *Redis) fetch(ctx context.Context, patients []int64) ([]any, error) {
@@ -148,7 +151,11 @@ func (r *Redis) fetch(ctx context.Context, patients []int64) ([]any, error) {
 		for i, patient := range patients {
 			keys[i] = Key(patient)
 		}
-		return r.client.MGet(ctx, keys...).Result()
+		values, err := r.client.MGet(ctx, keys...).Result()
+		if err == nil && len(values) != len(keys) {
+			return nil, errNonsense
+		}
+		return values, err
 	}
 	pipe := r.client.Pipeline()
 	gets := make([]*redis.StringCmd, len(patients))

@@ -1,4 +1,4 @@
-.PHONY: help run build test lint fuzz bench fence kill clean
+.PHONY: help run build test lint fuzz bench benchmarks fence kill replicas clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -30,7 +30,10 @@ fuzz: ## a short run of every fuzz target
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$t/*_test.go | sed 's/func //'); do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s ./$$t || exit 1; done; done
 
-bench: ## benchmarks, on real PostgreSQL and Redis: compare figures of one run only
+bench: bin/heed ## heed bench on real PostgreSQL (durable commits) and Redis: compare figures of one run only
+	HEED_TEST_DURABLE=on .ci/services sh -c 'bin/heed bench --set database.url="$$HEED_TEST_POSTGRES_URL" --set redis.url="$$HEED_TEST_REDIS_URL"'
+
+benchmarks: ## the benchmarks of single packages
 	.ci/services go test -run '^$$' -bench . -benchmem ./...
 
 fence: ## the fence test at its full size: 100,000 messages, STOPs aimed at the claim
@@ -38,6 +41,10 @@ fence: ## the fence test at its full size: 100,000 messages, STOPs aimed at the 
 
 kill: ## the kill test at its full size: 500 kills
 	.ci/services go test ./cmd/heed -run TestKilled -timeout 60m -v -kills 500
+
+replicas: ## the fence with three gateways at its full size, 1,000,000 messages and 100,000 opt-outs, and 500 kills of them
+	.ci/services go test ./cmd/heed -run 'TestReplicasHoldTheFence/with_Redis' -timeout 120m -v -replicas.messages 1000000 -replicas.stops 100000
+	.ci/services go test ./cmd/heed -run TestReplicasAreKilledAgainAndAgain -timeout 60m -v -kills 500
 
 clean: ## remove what was built
 	rm -rf bin .bin

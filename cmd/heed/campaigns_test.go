@@ -416,6 +416,11 @@ func TestWhoIsNotInTheirWindowWaitsInsideTheCampaign(t *testing.T) {
 		// Again today: the cap of one a day holds everybody until tomorrow.
 		again := h.campaign(list, map[string]any{"category": "marketing", "template": "marketing", "channels": []string{"sms"}})
 		h.begin(again)
+		defer func() {
+			if t.Failed() {
+				t.Log(h.reportOf(again))
+			}
+		}()
 		eventually(t, "they wait", func() bool { return h.reportOf(again)["waiting frequency_cap"] == 53 })
 	})
 }

@@ -44,7 +44,7 @@ func (r *ride) edits() error {
 
 func (r *ride) edit(edits map[int64]*gateway.Edit) error {
 	unsent := 0
-	moved := r.table("id BIGINT", "status BIGINT", "provider TEXT", "code TEXT")
+	moved := r.table("id BIGINT, status SMALLINT, provider TEXT, code TEXT")
 	for _, e := range edits {
 		if e.Unsent != nil {
 			unsent++
@@ -59,7 +59,7 @@ func (r *ride) edit(edits map[int64]*gateway.Edit) error {
 			return err
 		}
 	}
-	return r.forRows(moved, `UPDATE attempts SET status = CASE WHEN attempts.status < e.status THEN e.status ELSE attempts.status END,
+	return r.all(moved, `UPDATE attempts SET status = CASE WHEN attempts.status < e.status THEN e.status ELSE attempts.status END,
 		provider_id = CASE WHEN e.provider = '' THEN attempts.provider_id ELSE e.provider END, code = CASE WHEN e.code = '' THEN attempts.code ELSE e.code END
 		FROM `+moved.from(1)+" WHERE attempts.id = e.id")
 }

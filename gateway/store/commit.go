@@ -313,27 +313,12 @@ func (r *ride) read(query string, row func(scanner) error, args ...any) error {
 	return r.tx.flush()
 }
 
-// all runs a statement once for a whole list, which is its first parameter; for an empty
-// one not at all.
-func (r *ride) all(query string, list []any) error {
-	if len(list) == 0 {
+// all runs a statement once for a whole list; for an empty one not at all.
+func (r *ride) all(list *table, query string) error {
+	if list.n == 0 {
 		return nil
 	}
-	param, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	return r.run(query, string(param))
-}
-
-// forRows runs a statement once for a whole table, which is its first parameter; for an
-// empty one not at all. How many rows there are is known when it is planned: of a list in
-// JSON PostgreSQL takes a hundred for granted, and reads a small table from end to end.
-func (r *ride) forRows(t *table, query string) error {
-	if t.n == 0 {
-		return nil
-	}
-	return r.run(query, t.args()...)
+	return r.run(query, list.args()...)
 }
 
 func null(id int64) any {

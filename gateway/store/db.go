@@ -61,9 +61,10 @@ type DB struct {
 	words, work lane // where changes wait to ride together
 
 	// What is asked for with every call, gathered.
-	refs    gather[string, int64]
-	callers gather[string, auth.Caller]
-	usages  gather[int64, policy.Usage]
+	refs      gather[string, int64]
+	callers   gather[string, auth.Caller]
+	usages    gather[int64, policy.Usage]
+	addressed gather[int64, string] // the texts of addresses
 }
 
 // Open opens the database and brings its schema up to date.
@@ -89,7 +90,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if d.pg {
 		d.words.most, d.work.most = ridesPostgres, ridesPostgres
 	}
-	d.refs.ask, d.callers.ask, d.usages.ask = d.patientIDs, d.callersByKey, d.Usages
+	d.refs.ask, d.callers.ask, d.usages.ask, d.addressed.ask = d.patientIDs, d.callersByKey, d.Usages, d.readTexts
 	if o.SkipMigrations {
 		return d, nil
 	}

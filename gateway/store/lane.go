@@ -149,11 +149,16 @@ func (l *lane) ride(ctx context.Context, c *gateway.Change) outcome {
 	w := &passenger{ctx: ctx, change: c, touches: things(c), done: make(chan outcome, 1)}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, w)
-	if l.running == 0 {
+	first := l.running == 0
+	if first {
 		l.running++
-		go l.run()
 	}
 	l.mu.Unlock()
+	if first { // nobody else has to be waited for, and nobody has to be woken
+		l.keep(l.board())
+		l.goOn()
+		return <-w.done
+	}
 	late := time.NewTimer(heldUp)
 	defer late.Stop()
 	for waits := true; waits; {
@@ -175,6 +180,17 @@ func (l *lane) ride(ctx context.Context, c *gateway.Change) outcome {
 	}
 	l.mu.Unlock()
 	return <-w.done
+}
+
+// goOn keeps what came meanwhile, beside the caller who was first.
+func (l *lane) goOn() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) > 0 {
+		go l.run()
+	} else {
+		l.running--
+	}
 }
 
 // another begins a ride beside those that run, for a change that has waited too long.

@@ -3,7 +3,6 @@ package store
 import (
 	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/hex"
 
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/preferences"
@@ -34,14 +33,13 @@ func (r *ride) appendLedger(subject string, key cipher.AEAD, e *preferences.Even
 // is ours.
 func (r *ride) writeLedger() error {
 	nth := map[string]int{}
-	list := make([]any, 0, len(r.ledger))
+	list := r.table("id BIGINT, subject TEXT, nth BIGINT, kind TEXT, at BIGINT, digest BYTEA, sealed BYTEA")
 	for i := range r.ledger {
 		l := &r.ledger[i]
 		nth[l.subject]++
-		list = append(list, []any{l.event.ID, l.subject, nth[l.subject], string(l.event.Kind), l.event.At, hex.EncodeToString(l.digest[:]), hex.EncodeToString(l.sealed)})
+		list.row(l.event.ID, l.subject, nth[l.subject], string(l.event.Kind), l.event.At, l.digest[:], l.sealed)
 	}
 	r.ledger = nil
-	return r.all(`INSERT INTO ledger (id, subject, seq, kind, at, digest, sealed) SELECT CAST(e.value ->> 0 AS BIGINT), e.value ->> 1,
-		(SELECT COALESCE(MAX(l.seq), 0) FROM ledger l WHERE l.subject = e.value ->> 1) + CAST(e.value ->> 2 AS BIGINT), e.value ->> 3, CAST(e.value ->> 4 AS BIGINT), `+
-		r.unhex("e.value ->> 5")+", "+r.unhex("e.value ->> 6")+" FROM "+r.each(1), list)
+	return r.all(list, `INSERT INTO ledger (id, subject, seq, kind, at, digest, sealed) SELECT e.id, e.subject,
+		(SELECT COALESCE(MAX(l.seq), 0) FROM ledger l WHERE l.subject = e.subject) + e.nth, e.kind, e.at, e.digest, e.sealed FROM `+list.from(1)+" WHERE true")
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -158,28 +159,24 @@ func (r *ride) lockUsage() error {
 	if len(want) == 0 {
 		return nil
 	}
-	var pairs []place
-	for k := range want {
-		pairs = append(pairs, k)
-	}
-	slices.SortFunc(pairs, func(a, b place) int {
+	pairs := slices.SortedFunc(maps.Keys(want), func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.Patient, b.Patient), cmp.Compare(a.Program, b.Program))
 	})
-	both := r.table("patient BIGINT", "program BIGINT")
+	list := r.table("patient BIGINT, program SMALLINT")
 	for _, k := range pairs {
-		both.row(k.Patient, int(k.Program))
+		list.row(k.Patient, int(k.Program))
 	}
-	if err := r.run("INSERT INTO usage (patient, program) SELECT e.patient, e.program FROM "+both.from(1)+" WHERE true ON CONFLICT DO NOTHING", both.args()...); err != nil {
+	if err := r.run("INSERT INTO usage (patient, program) SELECT e.patient, e.program FROM "+list.from(1)+" WHERE true ON CONFLICT DO NOTHING", list.args()...); err != nil {
 		return err
 	}
-	return r.look("SELECT patient, program, recent FROM usage WHERE (patient, program) IN (SELECT e.patient, e.program FROM "+both.from(1)+") ORDER BY patient, program"+r.lock("NO KEY UPDATE"), func(s scanner) error {
+	return r.look("SELECT patient, program, recent FROM usage WHERE (patient, program) IN (SELECT e.patient, e.program FROM "+list.from(1)+") ORDER BY patient, program"+r.lock("NO KEY UPDATE"), func(s scanner) error {
 		var k place
 		var recent string
 		if err := s.Scan(&k.Patient, &k.Program, &recent); err != nil {
 			return err
 		}
 		return json.Unmarshal([]byte(recent), &want[k].recent)
-	}, both.args()...)
+	}, list.args()...)
 }
 
 // takePlace lets the policy's own function decide on the locked usage.
@@ -212,7 +209,7 @@ func (r *ride) givePlace(e *gateway.Unsent) {
 }
 
 func (r *ride) writeUsage() error {
-	list := r.table("patient BIGINT", "program BIGINT", "recent TEXT")
+	list := r.table("patient BIGINT, program SMALLINT, recent TEXT")
 	for k, row := range r.usage {
 		if !row.changed {
 			continue
@@ -223,7 +220,7 @@ func (r *ride) writeUsage() error {
 		}
 		list.row(k.Patient, int(k.Program), string(recent))
 	}
-	return r.forRows(list, "UPDATE usage SET recent = e.recent FROM "+list.from(1)+" WHERE usage.patient = e.patient AND usage.program = e.program")
+	return r.all(list, "UPDATE usage SET recent = e.recent FROM "+list.from(1)+" WHERE usage.patient = e.patient AND usage.program = e.program")
 }
 
 type waiting struct {
@@ -309,14 +306,15 @@ func moveRow(s *gateway.Step, row waiting) ([]any, error) {
 	return []any{s.Message, int(s.To), micros(due), micros(s.Expires), micros(s.Lease), s.Code, string(failed), claims, micros(ask)}, nil
 }
 
-func (r *ride) moveMessages(list [][]any) error {
-	moved := r.table("id BIGINT", "status BIGINT", "due BIGINT", "expires BIGINT", "lease BIGINT", "code TEXT", "failed TEXT", "claims BIGINT", "ask BIGINT")
-	for _, m := range list {
-		moved.row(m...)
+func (r *ride) moveMessages(moved [][]any) error {
+	list := r.table("id BIGINT, status SMALLINT, due BIGINT, expires BIGINT, lease BIGINT, code TEXT, failed TEXT, claims SMALLINT, ask BIGINT")
+	for _, m := range moved {
+		list.row(m...)
 	}
-	return r.forRows(moved, `UPDATE messages SET status = e.status, due_at = CASE WHEN e.due = 0 THEN messages.due_at ELSE e.due END,
+	return r.all(list, `UPDATE messages SET status = e.status, due_at = CASE WHEN e.due = 0 THEN messages.due_at ELSE e.due END,
 		expires_at = CASE WHEN e.expires = 0 THEN messages.expires_at ELSE e.expires END,
-		lease = e.lease, code = e.code, failed = e.failed, attempts = messages.attempts + e.claims, ask_at = e.ask FROM `+moved.from(1)+" WHERE messages.id = e.id")
+		lease = e.lease, code = e.code, failed = e.failed, attempts = messages.attempts + e.claims, ask_at = e.ask
+		FROM `+list.from(1)+" WHERE messages.id = e.id")
 }
 
 // claimedTexts reads where the claimed messages go: here, and never from a cache.

@@ -101,13 +101,12 @@ func (r *ride) writeMirrors() error {
 			by[key] = u
 		}
 	}
-	var list []any
+	list := r.table("key TEXT, kind SMALLINT, lift BIGINT, stays BIGINT, at BIGINT")
 	for _, key := range slices.Sorted(maps.Keys(by)) {
 		m := by[key].mirrors[key]
-		list = append(list, []any{key, int(m.kind), int(m.lift), int(channels.AllPrograms &^ m.out), micros(by[key].c.At)})
+		list.row(key, int(m.kind), int(m.lift), int(channels.AllPrograms&^m.out), micros(by[key].c.At))
 	}
-	return r.all(`INSERT INTO mirrors (key, kind, gen, lift, changed_at, due_at) SELECT e.value ->> 0, CAST(e.value ->> 1 AS SMALLINT), 1,
-		CAST(e.value ->> 2 AS BIGINT), CAST(e.value ->> 4 AS BIGINT), CAST(e.value ->> 4 AS BIGINT) FROM `+r.each(1)+` WHERE true
+	return r.all(list, `INSERT INTO mirrors (key, kind, gen, lift, changed_at, due_at) SELECT e.key, e.kind, 1, e.lift, e.at, e.at FROM `+list.from(1)+` WHERE true
 		ON CONFLICT (key) DO UPDATE SET gen = mirrors.gen + 1, tries = 0, changed_at = excluded.changed_at, due_at = excluded.due_at,
-		lift = (mirrors.lift & (SELECT CAST(e.value ->> 3 AS BIGINT) FROM `+r.each(1)+` WHERE e.value ->> 0 = mirrors.key)) | excluded.lift`, list)
+		lift = (mirrors.lift & (SELECT e.stays FROM `+list.from(1)+` WHERE e.key = mirrors.key)) | excluded.lift`)
 }

@@ -39,15 +39,15 @@ func (r *ride) foldNumbers() error {
 			u.foldNumber(f, key, holders[key])
 		}
 	}
-	list := r.table("key TEXT", "stops BIGINT", "said TEXT", "opted_out BIGINT")
+	list := r.table("key TEXT, stops BIGINT, said TEXT, opted_out BIGINT")
 	for key, n := range heard {
 		said, err := json.Marshal(n.said)
 		if err != nil {
 			return err
 		}
-		list.row(key, int64(n.stops), string(said), n.optedOut)
+		list.row(key, n.stops, string(said), n.optedOut)
 	}
-	return r.forRows(list, "UPDATE numbers SET stops = e.stops, said = e.said, opted_out = e.opted_out FROM "+list.from(1)+" WHERE numbers.key = e.key")
+	return r.all(list, "UPDATE numbers SET stops = e.stops, said = e.said, opted_out = e.opted_out FROM "+list.from(1)+" WHERE numbers.key = e.key")
 }
 
 func (u *unit) foldNumber(f *gateway.NumberFact, key string, holders []holder) {

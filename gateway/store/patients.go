@@ -269,7 +269,7 @@ func (u *unit) keepTexts(f *gateway.PatientFact, p *patient) error {
 // writePatients gives every patient that moved a new version: never one that was
 // used before, not even after a restore.
 func (r *ride) writePatients() error {
-	moved := r.table("id BIGINT", "version BIGINT", "snapshot BYTEA")
+	moved := r.table("id BIGINT, version BIGINT, snapshot BYTEA")
 	var revoked [][]any
 	for id, p := range r.patients {
 		if !p.moved && p.sealed == nil {
@@ -298,7 +298,7 @@ func (r *ride) writePatients() error {
 		revoked = append(revoked, []any{r.newID(), id, p.snapshot.Version, micros(p.by.c.At)})
 		p.by.kept.Versions[id] = p.snapshot.Version
 	}
-	if err := r.forRows(moved, "UPDATE patients SET version = e.version, snapshot = e.snapshot FROM "+moved.from(1)+" WHERE patients.id = e.id"); err != nil {
+	if err := r.all(moved, "UPDATE patients SET version = e.version, snapshot = e.snapshot FROM "+moved.from(1)+" WHERE patients.id = e.id"); err != nil {
 		return err
 	}
 	return r.insert(into{"revocations", typed("id BIGINT, patient BIGINT, version BIGINT, at BIGINT"), ""}, revoked)

@@ -211,10 +211,28 @@ func (d *DB) holders(ctx context.Context, key string) ([]gateway.Holder, error) 
 
 // AddressTexts gives the text of addresses, by id.
 func (d *DB) AddressTexts(ctx context.Context, ids []int64) (map[int64]string, error) {
-	got := map[int64]string{}
-	if len(ids) == 0 {
-		return got, nil
+	if len(ids) > fewAddresses {
+		return d.readTexts(ctx, ids)
 	}
+	got := map[int64]string{}
+	for _, id := range ids {
+		text, known, err := d.addressed.get(ctx, id)
+		if err != nil {
+			return got, err
+		}
+		if known {
+			got[id] = text
+		}
+	}
+	return got, nil
+}
+
+// fewAddresses are those of one message: what is asked for many of them at a time is asked
+// together.
+const fewAddresses = 4
+
+func (d *DB) readTexts(ctx context.Context, ids []int64) (map[int64]string, error) {
+	got := map[int64]string{}
 	list, err := d.read.QueryContext(ctx, addressTexts+d.among("a.id", 1), keysOf(d, setOf(ids)))
 	if err != nil {
 		return got, err

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -29,46 +27,20 @@ func typed(list string) []column {
 
 // statement inserts rows, all by one statement. One row alone, which is what there is as a
 // rule, is planned faster when it is not a list.
-func (d *DB) statement(to into, list [][]any) (statement, error) {
+func (d *DB) statement(to into, list [][]any) statement {
 	names, values := make([]string, len(to.columns)), make([]string, len(to.columns))
 	for i, c := range to.columns {
 		names[i], values[i] = c.name, fmt.Sprintf("$%d", i+1)
 	}
 	start := "INSERT INTO " + to.table + " (" + strings.Join(names, ", ") + ") "
 	if len(list) == 1 {
-		return statement{query: start + "VALUES (" + strings.Join(values, ", ") + ")" + to.more, args: list[0]}, nil
+		return statement{query: start + "VALUES (" + strings.Join(values, ", ") + ")" + to.more, args: list[0]}
 	}
-	for i, c := range to.columns {
-		values[i] = d.member(i, c.is)
-	}
-	param, err := json.Marshal(texted(list))
-	return statement{query: start + "SELECT " + strings.Join(values, ", ") + " FROM " + d.each(1) + " WHERE true" + to.more, args: []any{string(param)}}, err
-}
-
-// member is the nth member of a row of each, as a type.
-func (d *DB) member(n int, is string) string {
-	text := fmt.Sprintf("e.value ->> %d", n)
-	switch is {
-	case "TEXT":
-		return text
-	case "BYTEA":
-		return d.unhex(text)
-	}
-	return "CAST(" + text + " AS " + is + ")"
-}
-
-// texted writes bytes as hex: JSON has none.
-func texted(list [][]any) [][]any {
+	t := d.tableOf(to.columns)
 	for _, row := range list {
-		for i, v := range row {
-			if b, is := v.([]byte); is && b != nil {
-				row[i] = hex.EncodeToString(b)
-			} else if is {
-				row[i] = nil
-			}
-		}
+		t.row(row...)
 	}
-	return list
+	return statement{query: start + "SELECT e." + strings.Join(names, ", e.") + " FROM " + t.from(1) + " WHERE true" + to.more, args: t.args()}
 }
 
 // insert inserts rows; none at all for an empty list.
@@ -76,30 +48,15 @@ func (r *ride) insert(to into, list [][]any) error {
 	if len(list) == 0 {
 		return nil
 	}
-	s, err := r.statement(to, list)
-	if err != nil {
-		return err
-	}
-	return r.tx.later(s)
+	return r.tx.later(r.statement(to, list))
 }
 
 // inserted inserts rows, and gives what the statement gives back of each.
 func (r *ride) inserted(to into, list [][]any, row func(scanner) error) error {
-	s, err := r.statement(to, list)
-	if err != nil {
-		return err
-	}
+	s := r.statement(to, list)
 	s.row = row
 	if err := r.tx.later(s); err != nil {
 		return err
 	}
 	return r.tx.flush()
-}
-
-// unhex reads hex inside the database.
-func (d *DB) unhex(expression string) string {
-	if d.pg {
-		return "decode(" + expression + ", 'hex')"
-	}
-	return "unhex(" + expression + ")"
 }

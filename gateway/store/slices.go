@@ -93,7 +93,7 @@ func (d *DB) ClaimSlices(ctx context.Context, c campaign.Claim) (campaign.Claime
 	l.plead(&change)
 	err := d.within(ctx, &change, func(u *unit) error {
 		l.unit = u
-		return inOrder(l.notHeld, l.moveCursor, u.readWanted, u.lockPatients, u.fence, u.lockUsage, l.lockWaiting, l.takePlaces, l.addresses,
+		return inOrder(l.notHeld, l.moveCursor, u.readWanted, u.lockPatients, u.fence, u.lockUsage, l.lockWaiting, u.tx.flush, l.takePlaces, l.addresses,
 			l.writeMessages, l.endMessages, l.openTasks, l.writeSlices, l.writeRecipients, u.writeUsage, u.writeHappened)
 	})
 	if errors.Is(err, errLost) {

@@ -477,12 +477,30 @@ func cappedOnce(t *testing.T, a audience) {
 	if u, err := a.db.Usages(t.Context(), a.patients[:1]); err != nil || len(u[a.patients[0]][channels.Marketing]) != 1 {
 		t.Errorf("%v, %v", u, err)
 	}
-	other := a.slice(t, campaign.Lane{From: 1, To: 2}, channels.SMS, 1)
+	// What a single message took counts for who comes ahead too, and is not written over.
+	taken := a.slice(t, campaign.Lane{From: 1, To: 2}, channels.SMS, 1)
+	message := gateway.Message{ID: a.NewID(), Patient: a.patients[1], Queue: gateway.SingleQueue, Category: "marketing", Template: "marketing", Due: a.Now(), Created: a.Now()}
+	a.commit(t, gateway.Change{Accepts: []gateway.Message{message}})
+	single := func(sent []int64) (bool, time.Time) { return len(sent) == 0, a.Now().Add(time.Second) }
+	a.commit(t, gateway.Change{Steps: []gateway.Step{{
+		Message: message.ID, Patient: a.patients[1], From: gateway.Waiting, To: gateway.Sending, Version: a.snapshot(t, a.patients[1]).Version, Lease: a.Now().Add(time.Minute),
+		Cap: &gateway.Cap{Program: channels.Marketing, Keep: 3, Frees: single}, Attempt: &gateway.Attempt{ID: a.NewID(), Number: 1, At: a.Now(), Pair: taken.Slices[0].Items[0].Pair},
+	}}})
+	seen := -1
+	taken.Slices[0].Items[0].Cap = &gateway.Cap{Program: channels.Marketing, Keep: 3, Frees: func(sent []int64) (bool, time.Time) {
+		seen = len(sent)
+		return true, time.Time{}
+	}}
+	a.claimSlice(t, taken)
+	if u, err := a.db.Usages(t.Context(), a.patients[1:2]); err != nil || seen != 1 || len(u[a.patients[1]][channels.Marketing]) != 2 {
+		t.Errorf("%d seen, %v, %v", seen, u, err)
+	}
+	other := a.slice(t, campaign.Lane{From: 2, To: 3}, channels.SMS, 2)
 	other.Slices[0].Items[0].Cap = &gateway.Cap{Program: channels.Marketing, Keep: 3, Frees: func([]int64) (bool, time.Time) { return false, a.Now().Add(time.Second) }}
-	if got := a.claimSlice(t, other); !got.Gone[2] {
+	if got := a.claimSlice(t, other); !got.Gone[3] {
 		t.Errorf("%+v", got)
 	}
-	if r, err := a.db.Recipient(t.Context(), a.campaign.ID, a.patients[1]); err != nil || r.State != 1 || r.Code != "frequency_cap" {
+	if r, err := a.db.Recipient(t.Context(), a.campaign.ID, a.patients[2]); err != nil || r.State != 1 || r.Code != "frequency_cap" {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -33,7 +33,17 @@ var (
 // may carry, discretion, who is writing, and the way out.
 func (b *dayBook) words(i int, m *dayMessage, c dayCategory) []string {
 	s := &b.provider[i]
-	p := b.person(m.Patient, s.Created)
+	found := b.wordsAt(s, m, c, s.Created)
+	for _, before := range b.instants(m.Patient, s.To, s.Created) { // a call that was under way when somebody asked for discretion
+		if len(found) == 0 || len(b.wordsAt(s, m, c, before)) == 0 {
+			return nil
+		}
+	}
+	return found
+}
+
+func (b *dayBook) wordsAt(s *daySeen, m *dayMessage, c dayCategory, at time.Time) []string {
+	p := b.person(m.Patient, at)
 	var found []string
 	add := func(bad bool, what string) {
 		if bad {

@@ -150,12 +150,14 @@ func (l *lane) ride(ctx context.Context, c *gateway.Change) outcome {
 	l.mu.Lock()
 	l.waiting = append(l.waiting, w)
 	first := l.running == 0
+	var list []*passenger
 	if first {
 		l.running++
+		list = l.embark()
 	}
 	l.mu.Unlock()
 	if first { // nobody else has to be waited for, and nobody has to be woken
-		l.keep(l.board())
+		l.keep(list)
 		l.goOn()
 		return <-w.done
 	}
@@ -214,11 +216,20 @@ func (l *lane) run() {
 	}
 }
 
-// board takes those who ride next: in the order in which they came, without those who touch
-// what somebody before them does.
+// board takes those who ride next; with nobody left the ride is over.
 func (l *lane) board() []*passenger {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	list := l.embark()
+	if len(list) == 0 {
+		l.running--
+	}
+	return list
+}
+
+// embark takes those who ride next, under the lock: in the order in which they came, without
+// those who touch what somebody before them does.
+func (l *lane) embark() []*passenger {
 	var list, stay []*passenger
 	taken, weight := map[thing]bool{}, 0
 	for i, w := range l.waiting {
@@ -239,9 +250,6 @@ func (l *lane) board() []*passenger {
 		list = append(list, w)
 	}
 	l.waiting = stay
-	if len(list) == 0 {
-		l.running--
-	}
 	return list
 }
 

@@ -148,7 +148,7 @@ func (b *bench) draft(ctx context.Context, text campaignText, from, to int) (int
 	if err != nil {
 		return 0, err
 	}
-	_, err = b.campaigns.Approve(ctx, benchCall("second"), made.ID)
+	_, err = b.campaigns.Approve(ctx, benchCall("second"), made.ID, 0)
 	return made.ID, err
 }
 

@@ -24,7 +24,7 @@ func campaignCommand(c *command) *cobra.Command {
 	cmd := &cobra.Command{Use: "campaign", Short: "One text for many: create, audience, screening, approve, start, watch"}
 	cmd.AddCommand(
 		campaignCreate(c), campaignList(c), campaignShow(c), campaignAudience(c), campaignClear(c), campaignScreening(c), campaignPreview(c), campaignTest(c),
-		campaignMove(c, "approve", "Approve text and audience, as a second person", func(s *campaign.Service) mover { return s.Approve }),
+		campaignApprove(c),
 		campaignMove(c, "start", "Let an approved campaign go; a running gateway sends", func(s *campaign.Service) mover { return s.Start }),
 		campaignMove(c, "pause", "Hold a running campaign", func(s *campaign.Service) mover { return s.Pause }),
 		campaignMove(c, "resume", "Let a paused campaign go on", func(s *campaign.Service) mover { return s.Resume }),
@@ -194,6 +194,17 @@ func campaignMove(c *command, verb, short string, of func(*campaign.Service) mov
 		}
 		return err
 	})
+}
+
+func campaignApprove(c *command) *cobra.Command {
+	var revision int64
+	cmd := campaignMove(c, "approve", "Approve text and audience, as a second person", func(s *campaign.Service) mover {
+		return func(ctx context.Context, call campaign.Call, id int64) (gateway.Kept, error) {
+			return s.Approve(ctx, call, id, revision)
+		}
+	})
+	cmd.Flags().Int64Var(&revision, "revision", 0, "the revision that was looked at (heed campaign show): another one is not approved")
+	return cmd
 }
 
 func campaignAudience(c *command) *cobra.Command {

@@ -523,7 +523,8 @@ func TestWhoMayDoWhatWithACampaign(t *testing.T) {
 	}
 	refused("started without an approval", "POST", path+"/start", nil, 409, "not_approved", as("ana")...)
 	refused("approved by whoever made it", "POST", path+"/approve", nil, 403, "second_person_needed", as("ana")...)
-	h.ok("POST", path+"/approve", nil, as("ben")...)
+	refused("approved as another revision than was seen", "POST", path+"/approve?revision=99", nil, 409, "revision_moved", as("ben")...)
+	h.ok("POST", fmt.Sprintf("%s/approve?revision=%v", path, h.progress(id)["revision"]), nil, as("ben")...)
 	if again := h.upload(id, list); again["already"].(float64) != 20 || again["added"].(float64) != 0 || h.progress(id)["status"] != "approved" {
 		t.Errorf("the same list again: %v %v", again, h.progress(id)["status"])
 	}

@@ -184,12 +184,25 @@ func (p *CampaignPatch) apply(b *campaign.Brief) {
 
 // moveCampaigns are the calls that move a campaign on.
 func (a *API) moveCampaigns(h huma.API) {
+	register(a, h, op(http.MethodPost, "/v1/campaigns/{id}/approve", "Approve text and audience, as a second person", auth.ApproveCampaigns),
+		func(ctx context.Context, in *struct {
+			CampaignPath
+			Revision int64 `query:"revision" minimum:"0" doc:"the revision that was looked at: another one is not approved (409 revision_moved); 0: whatever stands there"`
+		}) (*campaignOut, error) {
+			id, err := in.id()
+			if err == nil && !gateway.AlreadyDone(ctx) {
+				err = kept(a.Campaigns.Approve(ctx, callOf(ctx), id, in.Revision))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return a.campaign(ctx, &in.CampaignPath)
+		})
 	for _, m := range []struct {
 		verb, summary string
 		need          auth.Permission
 		move          func(context.Context, campaign.Call, int64) (gateway.Kept, error)
 	}{
-		{"approve", "Approve text and audience, as a second person", auth.ApproveCampaigns, a.Campaigns.Approve},
 		{"start", "Let an approved campaign go", auth.RunCampaigns, a.Campaigns.Start},
 		{"pause", "Hold a running campaign", auth.RunCampaigns, a.Campaigns.Pause},
 		{"resume", "Let a paused campaign go on", auth.RunCampaigns, a.Campaigns.Resume},

@@ -153,10 +153,13 @@ func BriefOf(c *gateway.Campaign) Brief {
 	return Brief{Name: c.Name, Category: c.Category, Template: c.Template, Variables: c.Variables, Channels: c.Channels, Rate: c.Rate}
 }
 
-// Approve is the second person's word. It is of this text and this audience.
-func (s *Service) Approve(ctx context.Context, call Call, id int64) (gateway.Kept, error) {
+// Approve is the second person's word. It is of this text and this audience: with a
+// revision, of that one alone; 0: of whatever stands there.
+func (s *Service) Approve(ctx context.Context, call Call, id, revision int64) (gateway.Kept, error) {
 	return s.Office.ChangeCampaign(ctx, s.change(call, "campaign.approve", id), id, func(c *gateway.Campaign) error {
 		switch {
+		case revision != 0 && revision != c.Revision:
+			return gateway.NotNow{Code: "revision_moved", Problem: "The campaign was changed since it was looked at. Look at it again, and approve what stands there now."}
 		case c.Status != gateway.CampaignDraft:
 			return standsAs(c, "can no longer be approved")
 		case c.People == 0:

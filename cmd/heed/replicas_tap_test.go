@@ -287,22 +287,30 @@ func (s *session) reads(kind byte, body []byte) string {
 	case 'B':
 		_, rest, _ := strings.Cut(string(body), "\x00")
 		name, _, _ := strings.Cut(rest, "\x00")
-		text := s.texts[name]
-		if strings.HasPrefix(text, "UPDATE slices SET status = 2 ") {
-			return atSliceBegun
-		}
-		s.done = append(s.done, text)
+		return s.runs(s.texts[name])
 	case 'Q':
 		text := strings.TrimRight(string(body), "\x00")
-		switch {
-		case strings.HasPrefix(text, "LISTEN"):
+		if strings.HasPrefix(text, "LISTEN") {
 			return atListen
-		case strings.HasPrefix(text, "begin"):
-			s.done = nil
-		case strings.HasPrefix(text, "commit"):
-			defer func() { s.done = nil }()
-			return pointOf(s.done)
 		}
+		return s.runs(text)
+	}
+	return ""
+}
+
+// runs notes a statement. A transaction's begin and end come by themselves, or among the
+// statements that are sent with them: held at its end, it is not kept.
+func (s *session) runs(text string) string {
+	switch word := strings.ToLower(text); {
+	case strings.HasPrefix(word, "begin"):
+		s.done = nil
+	case strings.HasPrefix(word, "commit"):
+		defer func() { s.done = nil }()
+		return pointOf(s.done)
+	case strings.HasPrefix(text, "UPDATE slices SET status = 2 "):
+		return atSliceBegun
+	default:
+		s.done = append(s.done, text)
 	}
 	return ""
 }

@@ -11,7 +11,7 @@ bin/heed: $(shell find . -name '*.go' -not -path './.bin/*') $(shell find . -pat
 	CGO_ENABLED=0 go build -trimpath -o bin/heed ./cmd/heed
 
 test: lint ## every check and every test with the race detector, on real PostgreSQL, Redis and Chromium
-	.ci/services .ci/test -race $(SQLITE_UNCHECKED) -timeout 15m
+	.ci/services .ci/test -race $(SQLITE_UNCHECKED) -timeout 18m
 
 # SQLite in Go is C turned into Go: the race detector's check of every pointer it bends takes a third of all time there.
 SQLITE_UNCHECKED := -gcflags='modernc.org/...=-d=checkptr=0'

@@ -418,7 +418,7 @@ func TestFenceHoldsForCampaigns(t *testing.T) {
 				address = f.numbers
 			}
 			id := f.campaign(ch)
-			f.work(id, ch, 2*time.Minute)
+			f.work(id, ch, 4*time.Minute)
 			arrived, late, lost, repeated := f.judge(address)
 			t.Logf("%d people, %d refused, %d claims refused as stale, %d got it, %d after their refusal was acknowledged, %d lost, %d twice; the largest letter went to %d",
 				len(f.patients), len(f.acked), f.stale.Load(), arrived, late, lost, repeated, f.post.largest)
@@ -449,9 +449,9 @@ func TestACampaignWhoseWorkersDie(t *testing.T) {
 				deaths[label]++
 				return true
 			}
-			f := newTroupe(t, "sqlite:"+filepath.Join(t.TempDir(), "heed.db"), 1, time.Second, dies)
+			f := newTroupe(t, "sqlite:"+filepath.Join(t.TempDir(), "heed.db"), 1, 4*time.Second, dies)
 			f.targets = nil
-			f.enrol(3000)
+			f.enrol(1500)
 			address := f.boxes
 			if ch == channels.SMS {
 				address = f.numbers
@@ -475,7 +475,7 @@ func TestACampaignWhoseWorkersDie(t *testing.T) {
 				}
 			}
 			t.Logf("deaths: %v. %d arrived; on record %d were sent, %d may have been", deaths, arrived, sent, unheard)
-			if repeated > 0 || sent+unheard != 3000 || lost > unheard || sent > arrived {
+			if repeated > 0 || sent+unheard != 1500 || lost > unheard || sent > arrived {
 				t.Errorf("%d twice, %d lost", repeated, lost)
 			}
 			if len(deaths) < 4 {

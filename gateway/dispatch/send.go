@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -132,7 +133,9 @@ func (d *Dispatcher) commitFacts(ctx context.Context, c gateway.Change) (gateway
 		d.Fence.Revoke(patient, version)
 		d.Cache.Delete(ctx, patient)
 	}
-	d.Wake()
+	if len(c.Accepts) > 0 || len(kept.Versions) > 0 || slices.ContainsFunc(c.Steps, func(s gateway.Step) bool { return s.To == gateway.Waiting }) {
+		d.Wake() // most receipts make nothing due
+	}
 	return kept, nil
 }
 

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -117,22 +115,7 @@ func TestReplicasAreKilledAgainAndAgain(t *testing.T) {
 		m.awaitReady()
 	}
 	until := time.Now().Add(3*time.Minute + time.Duration(crowd)*50*time.Millisecond)
-	reports := f.over(until, list...)
-	outcomes := f.ended(until, singles)
-
-	var v verdict
-	for _, m := range list {
-		v.add(f.judgeMailing(m, reports[m], true))
-	}
-	again := 0
-	for i, l := range singles {
-		p := &f.people[l.person]
-		if strings.Contains(fmt.Sprint(outcomes[i]["events"]), "tried_once_more") {
-			again++ // it may have come twice, and that is on record
-			continue
-		}
-		f.judge(&v, l.what, outcomes[i]["status"] != "needs_staff", lane(careNumber, p.phone), lane(careMailbox, p.mailbox))
-	}
+	v, again := f.total(until, list, singles)
 	t.Logf("%d kills (%v), %d messages to one, %d of them tried once more on record, %d letters and texts of campaigns: %s", *kills, died, len(singles), again, 2*crowd, v)
 	if v.late+v.lost+v.repeated > 0 {
 		t.Error("something was lost, repeated, or sent in spite of a refusal")

@@ -76,21 +76,7 @@ func TestReplicasOutliveTheirDatabase(t *testing.T) {
 			}
 			until := time.Now().Add(2 * time.Minute)
 			<-done
-			reports := f.over(until, list...)
-			outcomes := f.ended(until, singles)
-			var v verdict
-			for _, m := range list {
-				v.add(f.judgeMailing(m, reports[m], true))
-			}
-			again := 0
-			for i, l := range singles {
-				p := &f.people[l.person]
-				if strings.Contains(fmt.Sprint(outcomes[i]["events"]), "tried_once_more") {
-					again++ // it may have come twice, and that is on record
-					continue
-				}
-				f.judge(&v, l.what, outcomes[i]["status"] != "needs_staff", lane(careNumber, p.phone), lane(careMailbox, p.mailbox))
-			}
+			v, again := f.total(until, list, singles)
 			t.Logf("%d tried once more on record: %s", again, v)
 			if v.late+v.lost+v.repeated > 0 {
 				t.Error("an outage of the database did harm")

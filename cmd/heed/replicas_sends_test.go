@@ -286,3 +286,23 @@ func (f *fleet) judgeMailing(m *mailing, report map[string]int, unheard bool) ve
 	}
 	return v
 }
+
+// total waits until everything has ended and judges all of it, but for the letters that
+// may have come twice, with that on record.
+func (f *fleet) total(until time.Time, list []*mailing, singles []letterTo) (v verdict, again int) {
+	f.Helper()
+	reports := f.over(until, list...)
+	outcomes := f.ended(until, singles)
+	for _, m := range list {
+		v.add(f.judgeMailing(m, reports[m], true))
+	}
+	for i, l := range singles {
+		if strings.Contains(fmt.Sprint(outcomes[i]["events"]), "tried_once_more") {
+			again++
+			continue
+		}
+		p := &f.people[l.person]
+		f.judge(&v, l.what, outcomes[i]["status"] != "needs_staff", lane(careNumber, p.phone), lane(careMailbox, p.mailbox))
+	}
+	return v, again
+}

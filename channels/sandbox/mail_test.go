@@ -33,6 +33,22 @@ func (w *world) mail(m *mail.SGMailV3) *http.Response {
 	return w.do("POST", "/v3/mail/send", "application/json", string(mail.GetRequestBody(m)))
 }
 
+// Events that nobody took come again, as SendGrid's do.
+func TestEventsComeAgain(t *testing.T) {
+	w := newWorld(t)
+	w.reply = func(_ string, n int) int { return map[bool]int{true: 503, false: 200}[n == 1] }
+	w.mail(letter("ann@example.org"))
+	var ids []any
+	for range 3 {
+		for _, e := range checkEvents(t, w, w.next()) {
+			ids = append(ids, e["sg_event_id"])
+		}
+	}
+	if len(ids) != 3 || ids[0] == ids[1] || ids[2] != ids[0] || w.lost.Load() != 0 {
+		t.Errorf("events %v", ids)
+	}
+}
+
 func TestMailGoesItsWay(t *testing.T) {
 	w := newWorld(t)
 	res := w.mail(letter("ann@example.org", "bounce@example.org", "blocked+2@example.org", "suppressed@example.org", "spam@example.org"))

@@ -26,6 +26,8 @@ const (
 	receiptBacklog = 1 << 15
 	// Twilio gives a webhook 15 seconds, retry and all.
 	webhookTimeout = 15 * time.Second
+	// SendGrid posts events again for a day until somebody takes them, after longer and longer pauses.
+	firstPause, lastPause = time.Second, 24 * time.Hour
 )
 
 func (s *Sandbox) startWorkers() {
@@ -57,12 +59,15 @@ func (s *Sandbox) enqueue(jobs chan<- func(), job func()) {
 	}
 }
 
-// callTwilio POSTs a signed form, with one retry, as Twilio does.
+// callTwilio POSTs a signed form, with one retry, as Twilio does; what fails twice is lost
+// and never comes back.
 func (s *Sandbox) callTwilio(target string, form url.Values) {
 	if target == "" {
 		return
 	}
-	s.call(target, s.twilioHeader(target, form), []byte(form.Encode()))
+	if !s.call(target, s.twilioHeader(target, form), []byte(form.Encode()), 2) {
+		s.lost.Add(1)
+	}
 }
 
 func (s *Sandbox) twilioHeader(target string, form url.Values) http.Header {
@@ -87,14 +92,18 @@ func (s *Sandbox) signTwilio(target string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// callSendGrid POSTs signed events. The signature is ECDSA over
+// callSendGrid POSTs signed events until they are taken, as SendGrid does:
+// https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
+func (s *Sandbox) callSendGrid(events []map[string]any) {
+	if target := s.opt.Webhooks.SendGridEvents; target != "" && len(events) > 0 {
+		s.tellSendGrid(target, events, firstPause)
+	}
+}
+
+// tellSendGrid tries once, signed anew, and again after a pause. The signature is ECDSA over
 // SHA-256(timestamp ‖ body), ASN.1 in base64:
 // https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features
-func (s *Sandbox) callSendGrid(events []map[string]any) {
-	target := s.opt.Webhooks.SendGridEvents
-	if target == "" || len(events) == 0 {
-		return
-	}
+func (s *Sandbox) tellSendGrid(target string, events []map[string]any, pause time.Duration) {
 	body, err := json.Marshal(events)
 	if err != nil {
 		s.lost.Add(1)
@@ -107,24 +116,31 @@ func (s *Sandbox) callSendGrid(events []map[string]any) {
 		s.lost.Add(1)
 		return
 	}
-	s.call(target, http.Header{
+	if s.call(target, http.Header{
 		"Content-Type":                           {"application/json"},
 		"X-Twilio-Email-Event-Webhook-Signature": {base64.StdEncoding.EncodeToString(signature)},
 		"X-Twilio-Email-Event-Webhook-Timestamp": {stamp},
 		"User-Agent":                             {"SendGrid Event API"},
-	}, body)
+	}, body, 1) {
+		return
+	}
+	if pause > lastPause {
+		s.lost.Add(1)
+		return
+	}
+	time.AfterFunc(pause, func() { s.enqueue(s.receipts, func() { s.tellSendGrid(target, events, 2*pause) }) })
 }
 
-// call tries twice; what fails twice is counted as lost and never comes back.
-func (s *Sandbox) call(target string, header http.Header, body []byte) {
+// call says whether one of some tries, one right after the other, found a taker.
+func (s *Sandbox) call(target string, header http.Header, body []byte, tries int) bool {
 	ctx, cancel := context.WithTimeout(s.stop, webhookTimeout)
 	defer cancel()
-	for range 2 {
+	for range tries {
 		if status, err := s.post(ctx, s.opt.Client, target, header, body); err == nil && status/100 == 2 {
-			return
+			return true
 		}
 	}
-	s.lost.Add(1)
+	return false
 }
 
 // post makes one POST and gives the status of its answer.

@@ -2,7 +2,9 @@ package main_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -195,6 +197,27 @@ func TestOneErasedPatientRefusesItselfAlone(t *testing.T) {
 	got, _, err := d.Accept(bg, "t", []dispatch.Request{req("p", true), req("gone", true), req("p", true)}, nil, nil)
 	if err != nil || len(got) != 3 || got[0].Err != nil {
 		t.Errorf("the two others: %v, %v", got, err)
+	}
+}
+
+// A caller's key never keeps an answer that could not be written: with it, the caller would
+// be told for ever that something was taken, and not what.
+func TestAKeyKeepsNoAnswerThatCouldNotBeWritten(t *testing.T) {
+	w := newWorld(t)
+	d, in := w.replica(w.db, &adapter{}, nil, nil)
+	w.enrol(in, "p", "+13035550111")
+	key := func() *gateway.Key { return &gateway.Key{Caller: "ehr", Key: "one", BodyHash: []byte("h")} }
+	gone := errors.New("the database is gone")
+	if _, _, err := d.Accept(bg, "t", []dispatch.Request{req("p", true)}, key(), func([]dispatch.Accepted) (int, []byte, error) {
+		return http.StatusAccepted, []byte("\n"), gone
+	}); !errors.Is(err, gone) {
+		t.Fatal(err)
+	}
+	if kept, err := w.db.Answer(bg, key()); kept != nil || err != nil {
+		t.Errorf("kept: %+v, %v", kept, err)
+	}
+	if list, err := w.db.Messages(bg, gateway.MessageFilter{Limit: 10}); len(list) != 0 || err != nil {
+		t.Errorf("taken: %v, %v", list, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -108,7 +107,6 @@ func (a *API) accept(ctx context.Context, schemas huma.Registry, body oneOrMany)
 	if len(body.list) == 0 || len(body.list) > maxMessages {
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", "Send one to a thousand messages in a call.")
 	}
-	var err error
 	requests := make([]dispatch.Request, len(body.list))
 	bad := make([]error, len(body.list))
 	var good []dispatch.Request
@@ -122,13 +120,14 @@ func (a *API) accept(ctx context.Context, schemas huma.Registry, body oneOrMany)
 		return nil, bad[0]
 	}
 	var answer json.RawMessage
-	encode := func(list []dispatch.Accepted) (int, []byte) {
+	encode := func(list []dispatch.Accepted) (int, []byte, error) {
+		var err error
 		answer, err = a.answer(ctx, body.one, bad, list)
-		return http.StatusAccepted, append(bytes.Clone(answer), '\n') // to the letter what goes out now
+		return http.StatusAccepted, append(bytes.Clone(answer), '\n'), err // to the letter what goes out now
 	}
-	list, replayed, fault := a.Dispatcher.Accept(ctx, caller(ctx).Name, good, gateway.KeyOf(ctx), encode)
-	if fault != nil || err != nil {
-		return nil, errors.Join(fault, err)
+	list, replayed, err := a.Dispatcher.Accept(ctx, caller(ctx).Name, good, gateway.KeyOf(ctx), encode)
+	if err != nil {
+		return nil, err
 	}
 	if replayed != nil {
 		return nil, gateway.ErrReplayed

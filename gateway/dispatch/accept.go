@@ -37,9 +37,10 @@ type Accepted struct {
 }
 
 // Accept takes requests in: durable when it returns. Key, when given, gets its
-// answer from the function, in the same commit; Replayed is the first answer of a
-// key that was used before. One bad request refuses itself alone.
-func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte)) ([]Accepted, *gateway.Key, error) {
+// answer from the function, in the same commit, and without one nothing is kept;
+// Replayed is the first answer of a key that was used before. One bad request refuses
+// itself alone.
+func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte, error)) ([]Accepted, *gateway.Key, error) {
 	list, first, err := d.acceptAll(ctx, actor, requests, key, answer)
 	if MovedOn(err) {
 		list, first, err = d.acceptAll(ctx, actor, requests, key, answer)
@@ -47,7 +48,7 @@ func (d *Dispatcher) Accept(ctx context.Context, actor string, requests []Reques
 	return list, first, err
 }
 
-func (d *Dispatcher) acceptAll(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte)) ([]Accepted, *gateway.Key, error) {
+func (d *Dispatcher) acceptAll(ctx context.Context, actor string, requests []Request, key *gateway.Key, answer func([]Accepted) (int, []byte, error)) ([]Accepted, *gateway.Key, error) {
 	b := d.NewBatch(actor)
 	list := make([]Accepted, len(requests))
 	for i := range requests {
@@ -60,7 +61,10 @@ func (d *Dispatcher) acceptAll(ctx context.Context, actor string, requests []Req
 		return list, nil, nil
 	}
 	if key != nil {
-		key.Status, key.Answer = answer(list)
+		var err error
+		if key.Status, key.Answer, err = answer(list); err != nil {
+			return nil, nil, err
+		}
 		b.change.Key = key
 	}
 	kept, err := b.commit(ctx)

@@ -313,7 +313,7 @@ func (h *heedUnderTest) texts(from string, program channels.Program, body string
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	eventuallyUntil(t, time.Now().Add(30*time.Second), what, ok)
+	eventuallyUntil(t, time.Now().Add(2*time.Minute), what, ok)
 }
 
 func eventuallyUntil(t testing.TB, end time.Time, what string, ok func() bool) {

@@ -246,7 +246,7 @@ func isClosed(c <-chan struct{}) bool {
 
 // until waits for a condition.
 func (w *world) until(what string, is func() bool) {
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			w.Fatalf("not after 20 s: %s", what)
 		}

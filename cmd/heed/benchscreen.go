@@ -185,10 +185,7 @@ func (b *bench) askDoor(ctx context.Context, list []int64) (int, error) {
 // bareReads reads the same keys and does nothing with them.
 func (b *bench) bareReads(ctx context.Context, client redis.UniversalClient, audience []int64) error {
 	rate, took, err := b.sweepOver(ctx, audience, func(ctx context.Context, list []int64) (int, error) {
-		keys := make([]string, len(list))
-		for i, patient := range list {
-			keys[i] = cache.Key(patient)
-		}
+		keys := cache.Keys(list)
 		if client.MGet(ctx, keys...).Err() != nil { // not in time
 			return 0, ctx.Err()
 		}

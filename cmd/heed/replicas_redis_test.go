@@ -1,11 +1,12 @@
 package main
 
 import (
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"harmonize.care/heed/preferences/cache"
 )
 
 // TestReplicasWithoutTheirRedis cuts Redis off for one replica of three, and then lets it hang
@@ -84,7 +85,7 @@ func TestReplicasWithOldRecords(t *testing.T) {
 		first, last := i*crowd/2, (i+1)*crowd/2
 		old := map[string]string{}
 		for p := first; p < last; p++ {
-			key := "heed:s2:" + strconv.FormatUint(uint64(f.people[p].id), 36)
+			key := cache.Key(f.people[p].id)
 			if old[key] = shared.Get(t.Context(), key).Val(); old[key] == "" {
 				t.Fatal("nothing is in the cache")
 			}

@@ -290,11 +290,20 @@ func TestVersionTextKeepsOrder(t *testing.T) {
 	})
 }
 
-var ours = newVouchers([]byte("the key of these tests"))
+var ours = sealsOf("the key of these tests")
+
+func sealsOf(secret string) *seals {
+	s, err := newSeals([]byte(secret))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
 
 func readAs(patient int64, value string) *preferences.Snapshot {
 	s := &preferences.Snapshot{}
-	if !ours.readValue(patient, value, s) {
+	in := reader{seals: ours}
+	if !in.read(patient, value, s) {
 		return nil
 	}
 	return s
@@ -308,7 +317,7 @@ func TestReadValueTakesNothingElse(t *testing.T) {
 	if readAs(7, string(good)) == nil {
 		t.Fatal("a good value was not read")
 	}
-	forged, err := newVouchers([]byte("another key")).appendValue(sample(7, 5))
+	forged, err := sealsOf("another key").appendValue(sample(7, 5))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,16 +2,8 @@ package cache
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
 
 	// go-redis: the client that Redis itself maintains.
@@ -30,7 +22,7 @@ const maxBatch = 1000
 
 // prefix stands before every key. It changes when the binary form does, so that old
 // and new replicas do not throw each other's values away.
-const prefix = "heed:s2:"
+const prefix = "heed:s3:"
 
 // forwards keeps a value unless one at least as new is held. Versions are compared
 // as 20 digits: a Lua number is a double, and Lua compares text by the server's
@@ -51,8 +43,7 @@ type RedisOptions struct {
 	// built but untested. The password is that of the servers that hold the data.
 	URL    string
 	Expiry time.Duration // how long a snapshot is held; at least a millisecond
-	// Secret vouches for what is held: who can write to Redis and does not have it can
-	// make us ask the database, and nothing else. All replicas have the same.
+	// Secret seals what is held. All replicas have the same.
 	Secret []byte
 }
 
@@ -66,7 +57,7 @@ type Redis struct {
 	expiry   time.Duration
 	callTime time.Duration
 	breaker  breaker
-	vouchers *vouchers
+	seals    *seals
 }
 
 // NewRedis makes the cache. It does not call the server: that may come later, or
@@ -77,7 +68,7 @@ func newRedis(o RedisOptions, callTime time.Duration) (*Redis, error) {
 	if o.Expiry < time.Millisecond {
 		return nil, errors.New("the cache's expiry must be at least a millisecond")
 	}
-	mac, err := hkdf.Key(sha256.New, o.Secret, nil, "heed cache 1", sha256.Size)
+	seals, err := newSeals(o.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +84,7 @@ func newRedis(o RedisOptions, callTime time.Duration) (*Redis, error) {
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	began := time.Now()
 	return &Redis{
-		client: redis.NewUniversalClient(u), cluster: u.IsClusterMode, expiry: o.Expiry, callTime: callTime, vouchers: newVouchers(mac),
+		client: redis.NewUniversalClient(u), cluster: u.IsClusterMode, expiry: o.Expiry, callTime: callTime, seals: seals,
 		breaker: breaker{now: func() time.Duration { return time.Since(began) }},
 	}, nil
 }
@@ -123,13 +114,16 @@ func (r *Redis) GetMany(ctx context.Context, patients []int64) map[int64]*prefer
 func (r *Redis) getBatch(ctx context.Context, patients []int64, found map[int64]*preferences.Snapshot) (hits int, err error) {
 	values, err := r.fetch(ctx, patients)
 	var broken []int64
-	room := make([]preferences.Snapshot, len(values)) // one for all
+	// One piece of memory for all: most patients have three addresses at most.
+	room, addresses := make([]preferences.Snapshot, len(values)), make([]preferences.Address, 3*len(values))
+	in := reader{seals: r.seals}
 	for i, value := range values {
 		text, ok := value.(string)
 		if !ok {
 			continue
 		}
-		if r.vouchers.readValue(patients[i], text, &room[i]) {
+		room[i].Addresses = addresses[3*i : 3*i : 3*i+3]
+		if in.read(patients[i], text, &room[i]) {
 			found[patients[i]] = &room[i]
 			hits++
 		} else {
@@ -147,10 +141,7 @@ var errNonsense = errors.New("Redis answers something else")
 // command on keys of several slots, so there it is a command for each.
 func (r *Redis) fetch(ctx context.Context, patients []int64) ([]any, error) {
 	if !r.cluster {
-		keys := make([]string, len(patients))
-		for i, patient := range patients {
-			keys[i] = Key(patient)
-		}
+		keys := Keys(patients)
 		values, err := r.client.MGet(ctx, keys...).Result()
 		if err == nil && len(values) != len(keys) {
 			return nil, errNonsense
@@ -191,7 +182,7 @@ func (r *Redis) putBatch(ctx context.Context, list []*preferences.Snapshot) erro
 	put := func() error {
 		pipe := r.client.Pipeline()
 		for _, s := range list {
-			value, err := r.vouchers.appendValue(s)
+			value, err := r.seals.appendValue(s)
 			if err != nil {
 				r.errors.Add(1)
 				continue
@@ -263,81 +254,3 @@ func (r *Redis) Client() redis.UniversalClient { return r.client }
 
 // Close ends the connections.
 func (r *Redis) Close() error { return r.client.Close() }
-
-// Key is where a patient's snapshot lies.
-func Key(patient int64) string {
-	return prefix + strconv.FormatUint(uint64(patient), 36)
-}
-
-// versionDigits is how many digits stand before the binary form.
-const versionDigits = 20
-
-// versionOrder maps versions to numbers from 0 up, in the same order.
-func versionOrder(version int64) uint64 { return uint64(version) + 1<<63 }
-
-// versionText writes versions so that their order is that of their texts.
-func versionText(version int64) string { return fmt.Sprintf("%020d", versionOrder(version)) }
-
-// A value is the version, what vouches for it, and the snapshot's binary form.
-func (v *vouchers) appendValue(s *preferences.Snapshot) ([]byte, error) {
-	version := versionText(s.Version)
-	head := append(make([]byte, 0, versionDigits+sha256.Size+128), version...)
-	b, err := s.AppendBinary(head[:versionDigits+sha256.Size])
-	if err != nil {
-		return nil, err
-	}
-	sum := v.vouch(s.Patient, b[:versionDigits], b[versionDigits+sha256.Size:])
-	copy(b[versionDigits:], sum[:])
-	return b, nil
-}
-
-// vouchers vouch for values, and keep what is the same for all of them: a screening asks
-// for a million values a second.
-type vouchers struct{ macs sync.Pool }
-
-// mac is an HMAC and what it works on.
-type mac struct {
-	hash.Hash
-	patient [8]byte
-	sum     []byte
-	value   []byte
-}
-
-func newVouchers(key []byte) *vouchers {
-	return &vouchers{sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key)} }}}
-}
-
-func (v *vouchers) vouch(patient int64, version, body []byte) (sum [sha256.Size]byte) {
-	m := v.macs.Get().(*mac)
-	defer v.macs.Put(m)
-	copy(sum[:], m.vouch(patient, version, body))
-	return sum
-}
-
-func (m *mac) vouch(patient int64, version, body []byte) []byte {
-	m.Reset()
-	binary.BigEndian.PutUint64(m.patient[:], uint64(patient))
-	m.Write(m.patient[:])
-	m.Write(version)
-	m.Write(body)
-	m.sum = m.Sum(m.sum[:0])
-	return m.sum
-}
-
-// readValue reads a value into the snapshot, and says whether it is one of this patient.
-// The two versions must agree: a value that claims to be newer than it is would
-// keep every later one out.
-func (v *vouchers) readValue(patient int64, text string, s *preferences.Snapshot) bool {
-	if len(text) < versionDigits+sha256.Size {
-		return false
-	}
-	m := v.macs.Get().(*mac)
-	defer v.macs.Put(m)
-	m.value = append(m.value[:0], text...)
-	version, said, body := m.value[:versionDigits], m.value[versionDigits:versionDigits+sha256.Size], m.value[versionDigits+sha256.Size:]
-	if !hmac.Equal(m.vouch(patient, version, body), said) {
-		return false
-	}
-	order, err := strconv.ParseUint(text[:versionDigits], 10, 64)
-	return err == nil && s.UnmarshalBinary(body) == nil && s.Patient == patient && versionOrder(s.Version) == order
-}

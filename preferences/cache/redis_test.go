@@ -146,17 +146,17 @@ func TestRedisForgets(t *testing.T) {
 func TestRedisPoisoned(t *testing.T) {
 	ctx := context.Background()
 	r := openCalm(t, redisURL(t), time.Minute)
-	other, err := r.vouchers.appendValue(sample(2, 9))
+	other, err := r.seals.appendValue(sample(2, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := r.vouchers.appendValue(sample(1, 9))
+	own, err := r.seals.appendValue(sample(1, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
 	forged := sample(1, 9)
 	forged.UnencryptedOK = !forged.UnencryptedOK
-	somebodys, err := newVouchers([]byte("another key")).appendValue(forged)
+	somebodys, err := sealsOf("another key").appendValue(forged)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,8 +90,8 @@ type Slice struct {
 	Lease   time.Time
 	// What everybody in it gets alike.
 	Provider string
-	Form     string // Batch
-	Discreet bool   // Batch
+	Form     string
+	Discreet bool
 	Wording  string // digest of the text
 	Asked    []byte // gateway.Judged
 	Items    []Item
@@ -178,8 +178,7 @@ type End struct {
 
 // Taken is one call that a provider took.
 type Taken struct {
-	Attempt    int64
-	Message    int64
+	Open       OpenItem
 	ProviderID string
 }
 

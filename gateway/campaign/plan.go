@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// maxCalls is how many messages that go one by one are in one claim: they go side by side.
-	maxCalls = 64
+	// maxCalls is how many messages that go one by one are in one claim, sideBySide how many
+	// of them are under way at a time.
+	maxCalls   = 256
+	sideBySide = 64
 	// maxSlices is how many slices a claim of those who wait makes: each must be sent within
 	// the one lease.
 	maxSlices = 8
@@ -75,7 +77,7 @@ func (d *draft) add(r *Recipient, j *gateway.Judged) bool {
 		return d.hold(r, j)
 	}
 	_, batch := adapter.(channels.BatchSender)
-	key := alike{channel: j.Pair.Channel}
+	key := alike{channel: j.Pair.Channel, form: j.Form, discreet: j.Discreet}
 	if batch {
 		key = alike{j.Pair.Channel, j.Form, j.Language, j.Discreet, r.Split}
 	}
@@ -83,7 +85,7 @@ func (d *draft) add(r *Recipient, j *gateway.Judged) bool {
 		Pos: r.Pos, Patient: r.Patient, Message: j.Message, Attempt: d.newID(), Number: r.Tries + 1, Pair: j.Pair, Version: j.Version,
 		NotAfter: j.NotAfter, Form: j.Form.String(), Discreet: j.Discreet, Cap: j.Cap, Facts: j.Facts, Decision: j.Decision,
 	}
-	if batch && item.Number == 1 {
+	if item.Number == 1 {
 		item.Attempt = item.Message // nothing of it is kept beside its message: see Slice
 	}
 	if !batch {
@@ -134,9 +136,9 @@ func (d *draft) text(j *gateway.Judged, attempt int64) (channels.Outgoing, error
 
 // begin opens a slice; false when its text cannot be rendered.
 func (d *draft) begin(key alike, j *gateway.Judged, provider string, batch bool) (int, bool) {
-	s := Slice{ID: d.newID(), Channel: j.Pair.Channel, Program: j.Program, Batch: batch, Lease: d.lease, Provider: provider, Wording: j.Wording, Asked: j.Asked}
+	s := Slice{ID: d.newID(), Channel: j.Pair.Channel, Program: j.Program, Batch: batch, Lease: d.lease, Provider: provider, Wording: j.Wording, Asked: j.Asked,
+		Form: j.Form.String(), Discreet: j.Discreet}
 	if batch {
-		s.Form, s.Discreet = j.Form.String(), j.Discreet
 		var err error
 		if s.letter, err = d.door.Letter(d.claim.Campaign, j); err != nil {
 			return 0, false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -182,11 +183,16 @@ func (h *handing) fail(ctx context.Context, i *Item, to string, e *channels.Send
 // At is when the slice was claimed.
 func (s *Slice) At(lease time.Duration) time.Time { return s.Lease.Add(-lease) }
 
-// callAll makes the calls of a slice side by side.
+// callAll makes the calls of a slice, so many side by side.
 func (h *handing) callAll(ctx context.Context) End {
 	var running sync.WaitGroup
-	for i := range h.slice.Items {
-		running.Go(func() { h.call(ctx, &h.slice.Items[i]) })
+	next := atomic.Int64{}
+	for range min(sideBySide, len(h.slice.Items)) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(h.slice.Items)); i = next.Add(1) - 1 {
+				h.call(ctx, &h.slice.Items[i])
+			}
+		})
 	}
 	running.Wait()
 	if h.works {
@@ -218,7 +224,7 @@ func (h *handing) call(ctx context.Context, i *Item) {
 	if err == nil {
 		h.note(func() {
 			h.works = true
-			h.taken = append(h.taken, Taken{Attempt: i.Attempt, Message: i.Message, ProviderID: receipt.ProviderID})
+			h.taken = append(h.taken, Taken{Open: i.Open(), ProviderID: receipt.ProviderID})
 		})
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/campaign"
@@ -58,10 +57,10 @@ func (l *lot) writeMessages() error {
 	if err := l.insertMessages(list); err != nil {
 		return err
 	}
-	tries := l.tries()
+	again := map[*campaign.Slice][]campaign.OpenItem{}
 	for _, i := range l.claimedItems() {
 		if i.Attempt != i.Message {
-			tries.row(i.Attempt, i.Message, i.Number, i.Pair.Address, i.Version, i.Form, i.Discreet, i.slice.ID, int(i.slice.Channel), int(i.slice.Program), i.slice.Wording, i.slice.Provider, int(gateway.AttemptClaimed))
+			again[i.slice] = append(again[i.slice], i.Open())
 		}
 		if l.claim.Lane.Waiting { // the cursor tells of all others
 			l.mark(i.Pos, claimed, "", 0, i.Version, i.Message, i.Number)
@@ -71,8 +70,12 @@ func (l *lot) writeMessages() error {
 		}
 		l.rideMoved(i.Message, i.Patient, gateway.Sending, "")
 	}
-	if err := l.writeTries(tries, l.c.At, "DO NOTHING"); err != nil {
-		return err
+	for k := range l.claim.Slices {
+		s := &l.claim.Slices[k]
+		o := campaign.Open{ID: s.ID, Channel: s.Channel, Program: s.Program, At: l.c.At, Provider: s.Provider, Form: s.Form, Discreet: s.Discreet, Wording: s.Wording}
+		if err := l.writeTold(&o, again[s], gateway.AttemptClaimed, ""); err != nil {
+			return err
+		}
 	}
 	return l.insertDecisions()
 }
@@ -129,22 +132,6 @@ func (l *lot) rideAgain(list *table) error {
 		}
 	}
 	return nil
-}
-
-// tries are attempts to be written.
-func (d *DB) tries() *table {
-	return d.table("id BIGINT", "message BIGINT", "number BIGINT", "address BIGINT", "version BIGINT", "form TEXT", "discreet BIGINT", "slice BIGINT", "channel BIGINT", "program BIGINT",
-		"wording TEXT", "provider TEXT", "status BIGINT")
-}
-
-// writeTries writes attempts; twice says what is done where one is written already.
-func (r *ride) writeTries(list *table, at time.Time, twice string) error {
-	if list.n == 0 {
-		return nil
-	}
-	return r.run(`INSERT INTO attempts (id, message, number, address, version, form, discreet, slice, channel, program, wording, provider, status, at)
-		SELECT e.id, e.message, e.number, e.address, e.version, e.form, e.discreet = 1, e.slice, e.channel, e.program, e.wording, e.provider, e.status, CAST($1 AS BIGINT)
-		FROM `+list.from(2)+" WHERE true ON CONFLICT (id) "+twice, list.args(micros(at))...)
 }
 
 // endMessages holds back messages of people who were claimed before.

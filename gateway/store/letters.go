@@ -11,9 +11,10 @@ import (
 	"harmonize.care/heed/preferences/policy"
 )
 
-// The first try of everybody in a letter has its message's id and no row of its own: its
+// The first try of everybody in a slice has its message's id and no row of its own: the
 // slice tells all of it, once for 250 people. It gets a row when something is heard of
-// it alone, or when its message leaves the slice.
+// it alone, or when its message leaves the slice; one that went by itself, with the
+// provider's id of it when its slice ends.
 
 const sliceColumns = "SELECT s.id, s.campaign, s.status, s.batch, s.channel, s.program, s.at, s.provider, s.form, s.discreet, s.wording, s.asked, s.items FROM slices s "
 
@@ -97,7 +98,7 @@ func (d *DB) tellingSlices(ctx context.Context, q querier, where string, args ..
 	}); err != nil || len(in) == 0 {
 		return nil, err
 	}
-	open, err := d.slices(ctx, q, "WHERE s.batch AND "+d.among("s.id", 1), keysOf(d, in))
+	open, err := d.slices(ctx, q, "WHERE "+d.among("s.id", 1), keysOf(d, in))
 	for k := range open {
 		var mine []campaign.OpenItem
 		for _, i := range open[k].Items {
@@ -126,18 +127,34 @@ func (d *DB) toldTries(ctx context.Context, where string, args ...any) ([]gatewa
 	return got, err
 }
 
-// writeTold gives tries of a letter rows, with a status; one that has a row already is
+// writeTold gives tries of a slice rows, with a status; one that has a row already is
 // brought forward where the condition allows.
 func (r *ride) writeTold(o *campaign.Open, items []campaign.OpenItem, status gateway.AttemptStatus, forward string) error {
-	list := r.tries()
-	for _, i := range items {
-		list.row(i.Attempt, i.Message, i.Number, i.Address, i.Version, o.Form, o.Discreet, o.ID, int(o.Channel), int(o.Program), o.Wording, o.Provider, int(status))
+	tries := make([]campaign.Taken, len(items))
+	for n, i := range items {
+		tries[n].Open = i
 	}
 	twice := "DO NOTHING"
 	if forward != "" {
 		twice = "DO UPDATE SET status = excluded.status WHERE " + forward
 	}
-	return r.writeTries(list, o.At, twice)
+	return r.writeTries(o, tries, status, twice)
+}
+
+// writeTries writes tries of a slice; twice says what is done where one is written already.
+func (r *ride) writeTries(o *campaign.Open, tries []campaign.Taken, status gateway.AttemptStatus, twice string) error {
+	if len(tries) == 0 {
+		return nil
+	}
+	list := r.table("id BIGINT", "message BIGINT", "number BIGINT", "address BIGINT", "version BIGINT", "provider TEXT")
+	for _, t := range tries {
+		i := &t.Open
+		list.row(i.Attempt, i.Message, i.Number, i.Address, i.Version, t.ProviderID)
+	}
+	return r.run(`INSERT INTO attempts (id, message, number, address, version, form, discreet, slice, channel, program, wording, provider, status, at, provider_id)
+		SELECT e.id, e.message, e.number, e.address, e.version, CAST($1 AS TEXT), CAST($2 AS BOOLEAN), CAST($3 AS BIGINT), CAST($4 AS SMALLINT), CAST($5 AS SMALLINT), CAST($6 AS TEXT),
+		CAST($7 AS TEXT), CAST($8 AS SMALLINT), CAST($9 AS BIGINT), NULLIF(e.provider, '') FROM `+list.from(10)+" WHERE true ON CONFLICT (id) "+twice,
+		list.args(o.Form, o.Discreet, o.ID, int(o.Channel), int(o.Program), o.Wording, o.Provider, int(status), micros(o.At))...)
 }
 
 // writeToldOf gives the first tries of these messages rows, where they have none.

@@ -95,10 +95,8 @@ func (f *finale) giveBack() error {
 	if err := f.run("UPDATE slices SET people = people - $2 WHERE id = $1", f.open.ID, len(unsent)); err != nil {
 		return err
 	}
-	if f.open.Batch {
-		if err := f.writeTold(f.open, unsent, gateway.AttemptUnsent, "attempts.status = 1"); err != nil {
-			return err
-		}
+	if err := f.writeTold(f.open, unsent, gateway.AttemptUnsent, "attempts.status = 1"); err != nil {
+		return err
 	}
 	return f.run(`UPDATE recipients SET state = 1, due_at = e.due, code = e.code, split = recipients.split + e.split, message = e.message, tries = e.tries
 		FROM `+list.from(1)+" WHERE recipients.campaign = e.campaign AND recipients.pos = e.pos AND recipients.state IN (0, 2)", list.args()...)
@@ -109,12 +107,17 @@ func (f *finale) places() error {
 	if f.open.Batch {
 		return nil
 	}
+	var told []campaign.OpenItem
 	for _, b := range f.end.Back {
+		told = append(told, b.Open)
 		edit := gateway.Edit{Attempt: b.Open.Attempt, Status: gateway.AttemptUnsent, Code: b.Code}
 		if f.open.Channel != channels.Email {
 			edit.Unsent = &gateway.Unsent{Patient: b.Open.Patient, Program: f.open.Program, At: f.open.At}
 		}
 		f.c.Edits = append(f.c.Edits, edit)
+	}
+	if err := f.writeTold(f.open, told, gateway.AttemptClaimed, ""); err != nil {
+		return err
 	}
 	return inOrder(f.lockUsage, f.edits)
 }
@@ -152,10 +155,16 @@ func (f *finale) drift() error {
 	if err != nil {
 		return err
 	}
-	for id := range messages {
-		if !moved[id] {
-			delete(messages, id)
+	var adrift []campaign.OpenItem // who still rode in the slice; of the others it is known
+	for _, i := range f.end.Adrift {
+		if moved[i.Message] {
+			adrift = append(adrift, i)
+		} else {
+			delete(messages, i.Message)
 		}
+	}
+	if err := f.writeTold(f.open, adrift, gateway.AttemptClaimed, ""); err != nil {
+		return err
 	}
 	if err := f.run("UPDATE attempts SET status = $2, code = $3 WHERE status = 1 AND "+f.among("id", 1), keysOf(f.DB, attempts), int(gateway.AttemptUnknown), leaseEnded); err != nil {
 		return err
@@ -167,15 +176,8 @@ const leaseEnded = "lease_ended"
 
 // taken keeps the provider's ids of calls that were taken.
 func (f *finale) taken() error {
-	if len(f.end.Taken) == 0 {
-		return nil
-	}
-	list := f.table("id BIGINT", "provider TEXT")
-	for _, t := range f.end.Taken {
-		list.row(t.Attempt, t.ProviderID)
-	}
-	return f.run(`UPDATE attempts SET provider_id = COALESCE(attempts.provider_id, e.provider), status = CASE WHEN attempts.status < 4 THEN 4 ELSE attempts.status END
-		FROM `+list.from(1)+" WHERE attempts.id = e.id", list.args()...)
+	return f.writeTries(f.open, f.end.Taken, gateway.AttemptTaken, `DO UPDATE SET provider_id = COALESCE(attempts.provider_id, excluded.provider_id),
+		status = CASE WHEN attempts.status < excluded.status THEN excluded.status ELSE attempts.status END`)
 }
 
 // tell makes the outgoing events of those who still ride in the slice.

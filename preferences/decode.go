@@ -35,6 +35,35 @@ func (s *Snapshot) Refill(b []byte) error {
 	n, in = in.len()
 	s.Addresses = sized(s.Addresses, n)
 	in = readAddresses(s.Addresses, in)
+	if in = s.readWords(in); !in.ended() {
+		*s = Snapshot{}
+		return ErrEncoded
+	}
+	return nil
+}
+
+// readWords reads what the patient said beyond the contact record. Most said nothing: six
+// empty lists and one answer.
+func (s *Snapshot) readWords(in input) input {
+	if len(in.b)-in.at == 7 && binary.LittleEndian.Uint32(in.b[in.at:])|uint32(binary.LittleEndian.Uint16(in.b[in.at+4:])) == 0 {
+		s.Choices = s.Choices[:0]
+		s.Care.Order = s.Care.Order[:0]
+		s.Care.Declined = s.Care.Declined[:0]
+		s.Restrictions = s.Restrictions[:0]
+		s.Authorizations = s.Authorizations[:0]
+		if s.Confidential != nil {
+			s.Confidential = nil
+		}
+		in.at += 6
+	} else {
+		in = s.readLists(in)
+	}
+	s.UnencryptedOK, in = in.bool()
+	return in
+}
+
+func (s *Snapshot) readLists(in input) input {
+	var n int
 	n, in = in.len()
 	s.Choices = sized(s.Choices, n)
 	for i := range s.Choices {
@@ -61,22 +90,25 @@ func (s *Snapshot) Refill(b []byte) error {
 	for i := range s.Authorizations {
 		in = s.Authorizations[i].read(in)
 	}
-	s.UnencryptedOK, in = in.bool()
-	if !in.ended() {
-		*s = Snapshot{}
-		return ErrEncoded
-	}
-	return nil
+	return in
 }
 
 // sized gives a list of n, in the memory that the list has already where it is enough.
 func sized[T any](list []T, n int) []T { return slices.Grow(list[:0], n)[:n] }
 
+// readAddresses reads addresses. As a rule each fact of one is a byte: then all are held
+// against what they may be at once.
 func readAddresses(list []Address, in input) input {
 	for i := range list {
 		a := &list[i]
 		a.ID, in = in.long()
-		in = a.readFacts(in)
+		if v, ok := in.eight(); ok && (v|(v+factsRoom))&tops == 0 {
+			a.Kind, a.State, a.Line, a.OnRecord = channels.Kind(v), AddressState(v>>8), LineType(v>>16), v>>24&1 == 1
+			a.Rank, a.Consent, a.Stops, a.OptedOut = int16(signed(v>>32&127)), Consent(v>>40), channels.ProgramSet(v>>48), signed(v>>56)
+			in.at += 8
+		} else {
+			in = a.readFacts(in)
+		}
 		in = a.Zones.read(in)
 	}
 	return in
@@ -89,20 +121,8 @@ const factsRoom = (127 - uint64(channels.Mailbox)) | (127-uint64(WrongPerson))<<
 // tops are the highest bits of eight bytes.
 const tops = 0x8080808080808080
 
-// readFacts reads what stands between an address's id and its zones. As a rule each fact
-// is a byte: then all are held against what they may be at once.
+// readFacts reads what stands between an address's id and its zones, one by one.
 func (a *Address) readFacts(in input) input {
-	if len(in.b)-in.at >= 8 {
-		if v := binary.LittleEndian.Uint64(in.b[in.at:]); (v|(v+factsRoom))&tops == 0 {
-			a.Kind, a.State, a.Line, a.OnRecord = channels.Kind(v), AddressState(v>>8), LineType(v>>16), v>>24&1 == 1
-			a.Rank, a.Consent, a.Stops, a.OptedOut = int16(signed(v>>32&127)), Consent(v>>40), channels.ProgramSet(v>>48), signed(v>>56)
-			return input{in.b, in.at + 8}
-		}
-	}
-	return a.readFactsSingly(in)
-}
-
-func (a *Address) readFactsSingly(in input) input {
 	var kind, state, line, consent, stops uint8
 	kind, in = in.enum(uint8(channels.Mailbox))
 	state, in = in.enum(uint8(WrongPerson))
@@ -173,6 +193,14 @@ type input struct {
 
 func (in input) left() bool  { return uint(in.at) < uint(len(in.b)) }
 func (in input) ended() bool { return in.b != nil && in.at == len(in.b) }
+
+// eight gives the next eight bytes, without going on.
+func (in input) eight() (uint64, bool) {
+	if len(in.b)-in.at < 8 {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(in.b[in.at:]), true
+}
 
 func (in input) byte() (uint8, input) { return in.enum(255) }
 
@@ -268,11 +296,16 @@ func (in input) text() (string, input) {
 }
 
 func (z *ZoneSet) read(in input) input {
-	n, in := in.len()
-	z.Known = 0
 	if z.Others != nil {
 		z.Others = nil
 	}
+	if z.Known = 0; len(in.b)-in.at >= 2 && in.b[in.at] == 1 { // one zone, as most places have
+		if place := in.b[in.at+1]; uint(place-1) < uint(len(codecZones)) {
+			z.Known = 1 << (place - 1)
+			return input{in.b, in.at + 2}
+		}
+	}
+	n, in := in.len()
 	for ; n > 0 && in.left(); n-- {
 		place := in.b[in.at]
 		if place == 0 || place > uint8(len(codecZones)) {

@@ -140,6 +140,6 @@ func transport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: 3 * time.Second, ForceAttemptHTTP2: true,
-		MaxIdleConns: 256, MaxIdleConnsPerHost: 128, IdleConnTimeout: 60 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConns: 1024, MaxIdleConnsPerHost: 576, IdleConnTimeout: 60 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	_ "time/tzdata" // a host without a time-zone database must not send at night
@@ -41,7 +42,15 @@ type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
+// garbage is after how much growth of what is in use, in percent, it is collected. What is
+// in use is small, some 20 MB: at Go's own 100 a campaign spends as much time on collecting
+// as on its messages, at 250 a third of it, for 30 MB more.
+const garbage = 250
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := newCommand(os.Stdin, os.Stdout, os.Stderr).run(ctx, os.Args[1:])
 	stop()

@@ -85,7 +85,7 @@ func readItems(b []byte) ([]campaign.OpenItem, error) {
 // tellingSlices are the slices that tell of tries which have no row, with those tries alone. The
 // condition is on messages m.
 func (d *DB) tellingSlices(ctx context.Context, q querier, where string, args ...any) ([]campaign.Open, error) {
-	list, err := q.QueryContext(ctx, "SELECT m.id, m.slice FROM messages m WHERE m.slice IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.id = m.id) AND "+where, args...)
+	list, err := q.QueryContext(ctx, "SELECT m.id, m.slice FROM messages m WHERE m.slice IS NOT NULL AND (SELECT a.id FROM attempts a WHERE a.id = m.id) IS NULL AND "+where, args...)
 	if err != nil {
 		return nil, err
 	}

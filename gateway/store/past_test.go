@@ -50,6 +50,40 @@ func TestNothingGrowsWithThePast(t *testing.T) {
 	}
 }
 
+// A practice that moves in puts everybody on file within a minute: PostgreSQL knows nothing
+// of its tables yet, and plans as if they were empty. Sealing looks at each row once all
+// the same.
+func TestSealingAFreshImport(t *testing.T) {
+	address := newDatabase(t)
+	counts, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer counts.Close()
+	counts.SetMaxOpenConns(1)
+	const rows = 20_000
+	t.Run("import", func(t *testing.T) {
+		db, _ := open(t, address)
+		if _, err := db.Seal(t.Context(), false); err != nil { // planned now
+			t.Fatal(err)
+		}
+		if _, err := counts.Exec("ALTER TABLE ledger SET (autovacuum_enabled = off); ALTER TABLE seals SET (autovacuum_enabled = off)"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := counts.Exec("INSERT INTO ledger (id, subject, seq, kind, at, digest) SELECT n, 'p1', n, 'contact.set', n, '' FROM generate_series(1, $1) n", rows); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := db.Seal(t.Context(), false); err != nil || n != rows {
+			t.Fatalf("%d were sealed: %v", n, err)
+		}
+	})
+	for table, n := range readSoFar(t, counts) {
+		if n[1] > 4*rows {
+			t.Errorf("it looked at %d rows of %s", n[1], table)
+		}
+	}
+}
+
 // readSoFar gives how often each table was read from end to end, and how many rows and
 // entries of indexes were read of it. PostgreSQL knows when everybody has gone.
 func readSoFar(t *testing.T, db *sql.DB) map[string][2]int64 {

@@ -19,7 +19,11 @@ const noTemplate = "no_template"
 
 // Judge decides for many people, each on the snapshot of the moment. Fresh skips the cache.
 func (d *Dispatcher) Judge(ctx context.Context, c *gateway.Campaign, list []gateway.Candidate, fresh bool) ([]gateway.Judged, error) {
-	b, err := d.bulk(ctx, c, list, fresh)
+	b, err := d.bulk(ctx, c, list, func(ids []int64) (map[int64]known, error) {
+		// They are written to once. Kept, they would push out those who are written to one by one.
+		found, _, err := d.readMany(ctx, ids, fresh)
+		return found, err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +39,7 @@ func (d *Dispatcher) Judge(ctx context.Context, c *gateway.Campaign, list []gate
 
 // Screen is Judge without what a send needs: it changes nothing and keeps nothing.
 func (d *Dispatcher) Screen(ctx context.Context, c *gateway.Campaign, list []gateway.Candidate) ([]gateway.Judged, error) {
-	b, err := d.bulk(ctx, c, list, false)
+	b, err := d.bulk(ctx, c, list, func(ids []int64) (map[int64]known, error) { return d.snapshots(ctx, ids, false) })
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +61,7 @@ type bulk struct {
 	usage    map[int64]policy.Usage
 }
 
-func (d *Dispatcher) bulk(ctx context.Context, c *gateway.Campaign, list []gateway.Candidate, fresh bool) (*bulk, error) {
+func (d *Dispatcher) bulk(ctx context.Context, c *gateway.Campaign, list []gateway.Candidate, known func([]int64) (map[int64]known, error)) (*bulk, error) {
 	m := gateway.Message{Category: c.Category, Template: c.Template, Body: c.Body()}
 	b := &bulk{campaign: c}
 	if b.category, b.template = d.campaignText(c); b.template == nil || b.category.Class != policy.NonEssential {
@@ -69,7 +73,7 @@ func (d *Dispatcher) bulk(ctx context.Context, c *gateway.Campaign, list []gatew
 		ids[i] = who.Patient
 	}
 	var err error
-	if b.known, err = d.snapshots(ctx, ids, fresh); err != nil {
+	if b.known, err = known(ids); err != nil {
 		return nil, err
 	}
 	if b.question = d.question(&m, b.template, policy.Usage{}); b.category.Counted {

@@ -88,7 +88,16 @@ func (d *Dispatcher) way(p channels.Program, c channels.Channel) (Way, bool) {
 // snapshots reads what is known of patients: from the cache where it is there,
 // else from the database. Fresh skips the cache.
 func (d *Dispatcher) snapshots(ctx context.Context, patients []int64, fresh bool) (map[int64]known, error) {
-	found := map[int64]known{}
+	found, read, err := d.readMany(ctx, patients, fresh)
+	if len(read) > 0 {
+		d.Cache.Put(ctx, slices.Collect(maps.Values(read))...)
+	}
+	return found, err
+}
+
+// readMany is snapshots, and leaves it to the caller to keep in the cache what was read.
+func (d *Dispatcher) readMany(ctx context.Context, patients []int64, fresh bool) (found map[int64]known, read map[int64]*preferences.Snapshot, err error) {
+	found = make(map[int64]known, len(patients))
 	var missing []int64
 	var cached map[int64]*preferences.Snapshot
 	if !fresh {
@@ -102,17 +111,15 @@ func (d *Dispatcher) snapshots(ctx context.Context, patients []int64, fresh bool
 		}
 	}
 	if len(missing) == 0 {
-		return found, nil
+		return found, nil, nil
 	}
-	read, err := d.Store.Snapshots(ctx, missing)
-	if err != nil {
-		return nil, err
+	if read, err = d.Store.Snapshots(ctx, missing); err != nil {
+		return nil, nil, err
 	}
 	for id, s := range read {
 		found[id] = known{s, "database"}
 	}
-	d.Cache.Put(ctx, slices.Collect(maps.Values(read))...)
-	return found, nil
+	return found, read, nil
 }
 
 // known is a snapshot and where it came from.

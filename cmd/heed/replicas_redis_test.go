@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestReplicasWithoutTheirRedis(t *testing.T) {
 	const crowd = 200
 	f.enrol(crowd)
 	poor, until := f.members[0], time.Now().Add(2*time.Minute)
-	f.over(until, f.newsletter(0, 0, crowd, 0)) // everybody is in the cache
+	f.holdAll(until, crowd)
 	var singles []letterTo
 	for i, mode := range []tapMode{cut, hangs} {
 		errors := poor.figure("heed_cache_errors_total")
@@ -72,7 +73,7 @@ func TestReplicasWithOldRecords(t *testing.T) {
 	const crowd = 240
 	f.enrol(crowd)
 	until := time.Now().Add(2 * time.Minute)
-	f.over(until, f.newsletter(0, 0, crowd, 0)) // everybody is in the cache
+	f.holdAll(until, crowd)
 	options, err := redis.ParseURL(serviceURL(t, "HEED_TEST_REDIS_URL"))
 	if err != nil {
 		t.Fatal(err)
@@ -129,4 +130,12 @@ func TestReplicasWithOldRecords(t *testing.T) {
 	if v.late+v.lost+v.repeated > 0 || v.kept == 0 {
 		t.Error("old records were believed")
 	}
+}
+
+// holdAll sees to it that everybody is in the cache: a screening leaves them there.
+func (f *fleet) holdAll(until time.Time, crowd int) {
+	f.Helper()
+	m := f.newsletter(0, 0, crowd, 0)
+	f.over(until, m)
+	f.insist(http.MethodGet, "/v1/campaigns/"+m.id+"/screening", nil)
 }

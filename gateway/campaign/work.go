@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"harmonize.care/heed/channels"
@@ -26,6 +27,7 @@ type Runner struct {
 
 	// Offset lets each replica begin at another shard: any number, another one for each.
 	Offset int
+	homes  sync.Map // the number of the shard that each worker is at; as a rule nobody else is there
 
 	Lease        time.Duration // the longest from claim to the end of the provider call
 	LookupAfter  time.Duration // as the dispatcher has them
@@ -67,7 +69,7 @@ func (r *Runner) advance(ctx context.Context, c *gateway.Campaign, worker int) (
 		}
 	}
 	if worker < len(shards) {
-		return r.shard(ctx, c, shards[(r.Offset+worker)%len(shards)])
+		return r.shard(ctx, c, shards, worker)
 	}
 	if len(shards) > 0 {
 		return 0, nil
@@ -85,10 +87,19 @@ func (r *Runner) waiting(ctx context.Context, c *gateway.Campaign) (int, error) 
 		return 0, err
 	}
 	// Who waits may do so because what is held of them was behind: they are read anew.
-	return r.take(ctx, c, Lane{Waiting: true}, rows, true)
+	n, err := r.take(ctx, c, Lane{Waiting: true}, rows, true)
+	if errors.Is(err, errOutrun) { // the campaign does not run any more
+		return 0, nil
+	}
+	return n, err
 }
 
-func (r *Runner) shard(ctx context.Context, c *gateway.Campaign, s Shard) (int, error) {
+// shard does the next part of the shard that a worker is at. Who finds somebody else there
+// goes on to the next one.
+func (r *Runner) shard(ctx context.Context, c *gateway.Campaign, shards []Shard, worker int) (int, error) {
+	home, _ := r.homes.LoadOrStore(worker, r.Offset+worker*apart)
+	s := nextShard(shards, home.(int)%MaxShards)
+	r.homes.Store(worker, s.No)
 	size := r.size(c)
 	rows, err := r.Store.RecipientsAhead(ctx, c.ID, s, size)
 	if err != nil {
@@ -98,8 +109,33 @@ func (r *Runner) shard(ctx context.Context, c *gateway.Campaign, s Shard) (int, 
 	if len(rows) == size {
 		lane.To = rows[len(rows)-1].Pos
 	}
-	return r.take(ctx, c, lane, rows, false)
+	n, err := r.take(ctx, c, lane, rows, false)
+	if errors.Is(err, errOutrun) {
+		r.homes.Store(worker, s.No+1)
+		return len(rows), nil // there is more to do, elsewhere
+	}
+	return n, err
 }
+
+const (
+	// MaxShards is how many workers of all replicas can go ahead in one campaign.
+	MaxShards = 16
+	// apart is how far from each other a replica's workers begin.
+	apart = 4
+)
+
+// nextShard is the first one from a number on, and after the last comes the first.
+func nextShard(shards []Shard, from int) Shard {
+	for _, s := range shards {
+		if s.No >= from {
+			return s
+		}
+	}
+	return shards[0]
+}
+
+// errOutrun: somebody else moved the cursor meanwhile.
+var errOutrun = errors.New("another worker was quicker")
 
 // size is how many recipients are judged at a time: as many as one claim takes, where
 // nothing goes in letters.
@@ -135,8 +171,11 @@ func (r *Runner) take(ctx context.Context, c *gateway.Campaign, lane Lane, rows 
 		return 0, nil // the pace has no place left
 	}
 	claimed, err := r.Store.ClaimSlices(ctx, claim)
-	if err != nil || claimed.Lost {
+	if err != nil {
 		return 0, err
+	}
+	if claimed.Lost {
+		return 0, errOutrun
 	}
 	for _, patient := range claimed.Stale {
 		r.Door.Forget(ctx, patient)

@@ -116,16 +116,12 @@ func (d *DB) ChangeCampaign(ctx context.Context, c gateway.Change, id int64, jud
 	return kept, err
 }
 
-const (
-	// maxShards is how many workers of all replicas can go ahead in one campaign.
-	maxShards = 16
-	// minShard is how many positions a shard has at least: one letter's worth.
-	minShard = channels.MaxBatch
-)
+// minShard is how many positions a shard has at least: one letter's worth.
+const minShard = channels.MaxBatch
 
 // makeShards cuts the audience into parts of consecutive positions.
 func (u *unit) makeShards(c *gateway.Campaign) error {
-	n := max(1, min(maxShards, c.People/minShard))
+	n := max(1, min(campaign.MaxShards, c.People/minShard))
 	from := int64(0)
 	for no := range n {
 		to := c.People * (no + 1) / n

@@ -352,7 +352,7 @@ func (f *troupe) work(id int64, by channels.Channel, until time.Duration) {
 			go l.Run(ctx) // one that died in mid-POST never comes back
 		}
 		for worker := range 4 {
-			for range 2 { // one of each may die for good
+			for range 3 { // two of each may die for good
 				loop("campaigns", 10*time.Millisecond, func(ctx context.Context) (int, error) { return r.runner.Work(ctx, worker) })
 			}
 		}

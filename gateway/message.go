@@ -91,6 +91,7 @@ type Message struct {
 	// Withdrawn: its campaign was canceled, so that it does not go any more.
 	Withdrawn bool
 	Wording   string // digest of the text that was approved with its campaign; "": whatever is in force
+	Rate      int    // the most a second that its campaign lets a sender send; 0: no bound
 }
 
 // Body is what a message says and how it may go: sealed at rest under the patient's key.

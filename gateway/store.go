@@ -143,3 +143,13 @@ type Cache interface {
 	Put(ctx context.Context, list ...*preferences.Snapshot)
 	Delete(ctx context.Context, patient int64)
 }
+
+// Pace bounds how much goes out.
+type Pace interface {
+	// Take gives as many of the wanted places as a sender has left now, of all replicas
+	// together. An error: nothing may go.
+	Take(ctx context.Context, sender string, perSecond, want int) (int, error)
+}
+
+// Sender is the name under which what one program sends on one channel is paced.
+func Sender(p channels.Program, ch channels.Channel) string { return p.String() + "/" + ch.String() }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -460,6 +461,45 @@ func TestAnotherWayKeepsTheApprovedWording(t *testing.T) {
 		t.Errorf("it says %q", m.Body)
 	}
 	h.comesTo(id, "completed")
+}
+
+// Nor do they come faster than its campaign lets a sender send.
+func TestAnotherWayKeepsThePace(t *testing.T) {
+	h := start(t, map[string]string{"providers.sendgrid.agreement": "baa", "providers.twilio.agreement": "baa"})
+	h.staff("ana", "ben")
+	denver, err := time.LoadLocation("America/Denver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server.clock.Set(time.Date(2027, 3, 9, 22, 0, 0, 0, denver)) // no hour for texts
+	const crowd, rate = 12, 3
+	list := people(crowd, func(i int, p *somebody) {
+		p.email, p.phone = fmt.Sprintf("bounce+%d@patients.example", i), fmt.Sprintf("+1303555%04d", 2000+i)
+		p.choices = append(p.choices, optIn("survey", channels.SMS, preferences.Express), optIn("survey", channels.Email, preferences.Express))
+	})
+	h.crowd(list)
+	id := h.campaign(list, map[string]any{
+		"category": "survey", "template": "survey", "channels": []string{"email", "sms"}, "variables": map[string]string{"url": "https://forms.cedar.example/s/1"}, "rate_per_second": rate,
+	})
+	h.begin(id)
+	eventually(t, "all wait for the morning", func() bool { return h.reportOf(id)["scheduled quiet_hours"] == crowd })
+	h.server.clock.Set(time.Date(2027, 3, 10, 9, 0, 0, 0, denver))
+	h.comesTo(id, "completed")
+	var came []time.Time
+	for _, p := range list {
+		for _, m := range h.to(p.phone) {
+			came = append(came, m.Created)
+		}
+	}
+	slices.SortFunc(came, time.Time.Compare)
+	if len(came) != crowd {
+		t.Fatalf("%d came", len(came))
+	}
+	for i := 2 * rate; i < crowd; i++ { // what may come at once, and what a second adds
+		if d := came[i].Sub(came[i-2*rate]); d < 900*time.Millisecond {
+			t.Errorf("%d came within %s", 2*rate+1, d)
+		}
+	}
 }
 
 func TestACampaignByPhone(t *testing.T) {

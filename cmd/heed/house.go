@@ -142,9 +142,14 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		Senders: sendersOf(h.cfg), Services: servicesOf(h.cfg), OptOutLine: h.cfg.Practice.OptOutPhone, Dater: h.carriers.twilio,
 		ProviderConfirms: h.cfg.Providers.Twilio.OptOutReplies == "provider", OnCall: h.cfg.Practice.OnCall,
 	}
+	var shared redis.UniversalClient
+	if h.redis != nil {
+		shared = h.redis.Client()
+	}
+	pace := jobs.NewPace(shared, h.hostClock)
 	h.dispatcher = &dispatch.Dispatcher{
 		Store: h.db, Cache: h.cache, Fence: h.fence, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity,
-		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Calendar: h.calendar, Zones: preferences.ZonesFingerprint(),
+		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Calendar: h.calendar, Pace: pace, Zones: preferences.ZonesFingerprint(),
 		Now: h.now, NewID: h.ids.New, Wake: h.ring, WakeOne: func(q gateway.Queue) { h.bells[q].Ring() }, Ready: ready,
 		Fault: func(err error) {
 			h.log.Error("what became of a call could not be kept; the sweep will find it", "error", err)
@@ -152,7 +157,7 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
 		ConfirmAfter: h.cfg.Sending.ConfirmAfter,
 	}
-	h.furnishCampaigns(ready)
+	h.furnishCampaigns(ready, pace)
 	return nil
 }
 
@@ -164,18 +169,14 @@ func (h *house) ring() {
 }
 
 // furnishCampaigns puts in what sends to audiences, through the same dispatcher.
-func (h *house) furnishCampaigns(ready func() error) {
+func (h *house) furnishCampaigns(ready func() error, pace *jobs.Pace) {
 	h.campaigns = &campaign.Service{
 		Office: h.db, Door: h.dispatcher, Policy: h.policy, Templates: h.wording.Current, Identity: h.identity, Now: h.now, NewID: h.ids.New,
 		Wake:    func() { h.moved.Ring(); h.ring() }, // a test of a text goes by the queue
 		Testers: h.cfg.TestersOf(),
 	}
-	var shared redis.UniversalClient
-	if h.redis != nil {
-		shared = h.redis.Client()
-	}
 	h.runner = &campaign.Runner{
-		Store: h.db, Door: h.dispatcher, Fence: h.fence, Pace: jobs.NewPace(shared, h.hostClock), Now: h.now, NewID: h.ids.New, Ready: ready, Wake: h.moved.Ring,
+		Store: h.db, Door: h.dispatcher, Fence: h.fence, Pace: pace, Now: h.now, NewID: h.ids.New, Ready: ready, Wake: h.moved.Ring,
 		Fault: h.dispatcher.Fault, Offset: int(random() % 1024), Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
 	}
 }

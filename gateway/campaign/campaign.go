@@ -235,10 +235,3 @@ type Door interface {
 	Addressed(c *gateway.Campaign, j *gateway.Judged, attempt int64) channels.Person
 	Failed(ctx context.Context, c *gateway.Campaign, a gateway.Attempt, patient int64, to string, e *channels.SendError) error
 }
-
-// Pace bounds how much goes out.
-type Pace interface {
-	// Take gives as many of the wanted places as a sender has left now, of all replicas
-	// together. An error: nothing may go.
-	Take(ctx context.Context, sender string, perSecond, want int) (int, error)
-}

@@ -19,9 +19,19 @@ func Object(id int64) string { return "campaign:" + strconv.FormatInt(id, 10) }
 type Tally struct {
 	State   int // 0 ahead 1 waits 2 has a message 3 held back
 	Status  gateway.Status
+	Later   bool // it waits for a time to come
 	Code    string
 	Channel channels.Channel
 	Count   int64
+}
+
+// outcome is the word for how a message of theirs stands.
+func (t *Tally) outcome() string {
+	var due, now time.Time
+	if t.Later {
+		due = now.Add(time.Second)
+	}
+	return t.Status.Name(due, now)
 }
 
 // Standing is where one recipient stands.
@@ -67,7 +77,7 @@ func (s *Service) Report(ctx context.Context, c *gateway.Campaign) (Report, erro
 func report(c *gateway.Campaign, tallies []Tally) Report {
 	var r Report
 	for _, t := range tallies {
-		row := Row{Outcome: t.Status.Name(time.Time{}, time.Time{}), Code: t.Code, Channel: t.Channel, Count: t.Count}
+		row := Row{Outcome: t.outcome(), Code: t.Code, Channel: t.Channel, Count: t.Count}
 		open := t.Status == gateway.Waiting || t.Status == gateway.Sending || t.Status == gateway.Unknown
 		switch t.State {
 		case 0, 1:

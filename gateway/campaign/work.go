@@ -18,7 +18,7 @@ type Runner struct {
 	Store Store
 	Door  Door
 	Fence *gateway.Fence
-	Pace  Pace
+	Pace  gateway.Pace
 	Now   func() time.Time
 	NewID func() int64
 	Ready func() error // why nothing may be claimed now, or nil
@@ -201,7 +201,7 @@ func (r *Runner) grant(ctx context.Context, c *gateway.Campaign, judged []gatewa
 			grant[j.Pair.Channel] = n
 			continue
 		}
-		got, err := r.Pace.Take(ctx, fmt.Sprintf("%s/%s", j.Program, j.Pair.Channel), c.Rate, min(n, c.Rate))
+		got, err := r.Pace.Take(ctx, gateway.Sender(j.Program, j.Pair.Channel), c.Rate, min(n, c.Rate))
 		if err != nil {
 			return nil, fmt.Errorf("the pace of senders is not known, so nothing goes: %w", err)
 		}

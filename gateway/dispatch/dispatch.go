@@ -46,7 +46,8 @@ type Dispatcher struct {
 	Senders  map[channels.Program]string
 	Links    Links
 	Calendar Calendar // nil: no calendar files
-	Zones    string   // preferences.ZonesFingerprint: kept with every decision
+	Pace     gateway.Pace
+	Zones    string // preferences.ZonesFingerprint: kept with every decision
 	Now      func() time.Time
 	NewID    func() int64
 	Wake     func()              // something may be due, in any queue. It must not block

@@ -115,7 +115,7 @@ func (d *Dispatcher) claim(ctx context.Context, due []gateway.Message, fresh boo
 	planned := map[int64]*job{}
 	for i := range due {
 		m := &due[i]
-		if j := d.plan(m, ks[m.Patient], usages[m.Patient], &change); j != nil {
+		if j := d.plan(ctx, m, ks[m.Patient], usages[m.Patient], &change); j != nil {
 			planned[m.ID] = j
 		}
 	}
@@ -160,7 +160,7 @@ func patientsOf(list []gateway.Message) []int64 {
 
 // plan decides one message and adds what follows to the change. It gives a job
 // when the message is to be sent.
-func (d *Dispatcher) plan(m *gateway.Message, k known, usage policy.Usage, change *gateway.Change) *job {
+func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, usage policy.Usage, change *gateway.Change) *job {
 	if m.Body.Answer != nil {
 		return d.planAnswer(m, k, change)
 	}
@@ -180,6 +180,10 @@ func (d *Dispatcher) plan(m *gateway.Message, k known, usage policy.Usage, chang
 			Message: m.ID, Patient: m.Patient, From: gateway.Waiting, To: gateway.Waiting, Version: k.Version,
 			Due: dec.Until, Code: string(dec.Code),
 		})
+		return nil
+	}
+	if dec.Outcome == policy.Send && !d.inPace(ctx, m, cat, dec) {
+		change.Steps = append(change.Steps, gateway.Step{Message: m.ID, Patient: m.Patient, From: gateway.Waiting, To: gateway.Waiting, Version: k.Version, Due: change.At.Add(time.Second)})
 		return nil
 	}
 	change.Decides = append(change.Decides, d.record(m, q, k, dec))

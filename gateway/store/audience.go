@@ -209,19 +209,20 @@ func (d *DB) Tallies(ctx context.Context, id int64) ([]campaign.Tally, error) {
 	}); err != nil {
 		return nil, err
 	}
-	list, err = d.read.QueryContext(ctx, `SELECT 10, s.status, '', s.channel, CAST(SUM(s.people - COALESCE(x.n, 0)) AS BIGINT) FROM slices s
+	list, err = d.read.QueryContext(ctx, `SELECT 10, s.status, '', s.channel, 0, CAST(SUM(s.people - COALESCE(x.n, 0)) AS BIGINT) FROM slices s
 		LEFT JOIN (SELECT slice, count(*) AS n FROM messages WHERE campaign = $1 AND status <> 10 GROUP BY slice) x ON x.slice = s.id WHERE s.campaign = $1 GROUP BY s.status, s.channel
-		UNION ALL SELECT m.status, COALESCE(s.status, 0), m.code, COALESCE(s.channel, 0), count(*)
-		FROM messages m LEFT JOIN slices s ON s.id = m.slice WHERE m.campaign = $1 AND m.status NOT IN (10, 11) GROUP BY 1, 2, 3, 4`, id)
+		UNION ALL SELECT m.status, COALESCE(s.status, 0), m.code, COALESCE(s.channel, 0), CASE WHEN m.status = 0 AND m.due_at > $2 THEN 1 ELSE 0 END, count(*)
+		FROM messages m LEFT JOIN slices s ON s.id = m.slice WHERE m.campaign = $1 AND m.status NOT IN (10, 11) GROUP BY 1, 2, 3, 4, 5`, id, micros(d.now()))
 	if err != nil {
 		return nil, err
 	}
 	return got, scan(list, func(s scanner) error {
 		t := campaign.Tally{State: claimed}
-		var status, slice int
-		if err := s.Scan(&status, &slice, &t.Code, &t.Channel, &t.Count); err != nil || t.Count == 0 {
+		var status, slice, later int
+		if err := s.Scan(&status, &slice, &t.Code, &t.Channel, &later, &t.Count); err != nil || t.Count == 0 {
 			return err
 		}
+		t.Later = later == 1
 		if t.Status = standing(status, slice); status == riding && t.Status == gateway.Failed {
 			t.Code = unheard
 		}

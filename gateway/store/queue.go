@@ -11,7 +11,7 @@ import (
 )
 
 const messageColumns = `SELECT m.id, COALESCE(m.patient, 0), m.queue, m.category, m.template, m.essential, m.status, m.due_at, m.expires_at, m.attempts, m.lease,
-	COALESCE(m.reference, ''), m.created_at, m.code, m.failed, m.sealed, p.data_key, COALESCE(m.campaign, 0), COALESCE(s.status, 0), COALESCE(c.status, 0), c.sealed, COALESCE(c.wording, '')
+	COALESCE(m.reference, ''), m.created_at, m.code, m.failed, m.sealed, p.data_key, COALESCE(m.campaign, 0), COALESCE(s.status, 0), COALESCE(c.status, 0), c.sealed, COALESCE(c.wording, ''), COALESCE(c.rate, 0)
 	FROM messages m LEFT JOIN patients p ON p.id = m.patient LEFT JOIN slices s ON s.id = m.slice LEFT JOIN campaigns c ON c.id = m.campaign `
 
 func (d *DB) messages(ctx context.Context, where string, args ...any) ([]gateway.Message, error) {
@@ -32,7 +32,7 @@ func (d *DB) messageRow(got *[]gateway.Message) func(scanner) error {
 		var status, slice int
 		var stands gateway.CampaignStatus
 		if err := s.Scan(&m.ID, &m.Patient, &m.Queue, &m.Category, &m.Template, &m.Essential, &status, &due, &expires, &m.Attempts, &lease,
-			&m.Reference, &created, &m.Code, &failed, &sealed, &wrapped, &m.Campaign, &slice, &stands, &body, &m.Wording); err != nil {
+			&m.Reference, &created, &m.Code, &failed, &sealed, &wrapped, &m.Campaign, &slice, &stands, &body, &m.Wording, &m.Rate); err != nil {
 			return err
 		}
 		if m.Status = standing(status, slice); status == riding && m.Status == gateway.Failed {

@@ -127,7 +127,7 @@ func (l *lot) rideAgain(list *table) error {
 	}
 	for _, i := range l.items {
 		if i.Number > 1 && !l.refused[i.Message] && !written[i.Message] {
-			l.got.Gone[i.Pos], l.refused[i.Message] = true, true
+			l.letGo(i.Item)
 			l.mark(i.Pos, claimed, "", 0, i.Version, i.Message, 0) // its message tells
 		}
 	}

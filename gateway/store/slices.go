@@ -270,6 +270,14 @@ func (l *lot) refuseItem(i *campaign.Item, why gateway.Refusal) {
 	l.mark(i.Pos, waits, code, micros(due), i.Version, 0, 0)
 }
 
+// letGo lets somebody go who was to be claimed; a place that was taken under a cap is free again.
+func (l *lot) letGo(i *campaign.Item) {
+	l.got.Gone[i.Pos], l.refused[i.Message] = true, true
+	if i.Cap != nil {
+		l.givePlace(&gateway.Unsent{Patient: i.Patient, Program: i.Cap.Program, At: l.claim.At})
+	}
+}
+
 // mark notes a recipient's row; message 0 and tries 0 leave them as they are.
 func (l *lot) mark(pos int64, state int, code string, due, version, message int64, tries int) {
 	l.marks.row(pos, state, code, due, version, message, tries, l.claim.Campaign.ID)
@@ -303,10 +311,10 @@ func (l *lot) addresses() error {
 			switch {
 			case l.refused[item.Message]:
 			case text == "":
-				l.got.Gone[item.Pos], l.refused[item.Message] = true, true
+				l.letGo(item)
 				l.mark(item.Pos, held, string(policy.NoAddress), 0, item.Version, 0, 0)
 			case s.Batch && taken[text]:
-				l.got.Gone[item.Pos], l.refused[item.Message] = true, true
+				l.letGo(item)
 				l.mark(item.Pos, waits, sameAddress, micros(l.c.At), item.Version, 0, 0)
 			default:
 				taken[text] = true

@@ -108,8 +108,8 @@ func (a audience) slice(t *testing.T, lane campaign.Lane, ch channels.Channel, w
 		}
 		if item.Number > 1 {
 			item.Decision = &gateway.DecisionRecord{ID: a.NewID(), Message: message, Patient: a.patients[i], At: a.Now(), Outcome: "send", Body: []byte(`{}`)}
-		} else if item.Facts = []byte("facts"); s.Batch {
-			item.Attempt = message
+		} else {
+			item.Facts, item.Attempt = []byte("facts"), message
 		}
 		s.Items = append(s.Items, item)
 	}

@@ -112,11 +112,19 @@ func takenBack(t *testing.T, a audience) {
 	a.claimSlice(t, c)
 	a.end(t, c, campaign.SliceUnsent, 0, 1)
 	a.commit(t, gateway.Change{Steps: []gateway.Step{{Message: c.Slices[0].Items[0].Message, From: gateway.Waiting, To: gateway.Canceled}}})
-	got := a.claimSlice(t, a.slice(t, wait, channels.SMS, 0, 1))
+	again := a.slice(t, wait, channels.SMS, 0, 1)
+	for i := range again.Slices[0].Items {
+		again.Slices[0].Items[i].Cap = &gateway.Cap{Program: channels.Marketing, Keep: 3, Frees: func([]int64) (bool, time.Time) { return true, time.Time{} }}
+	}
+	got := a.claimSlice(t, again)
 	if !got.Gone[1] || got.Gone[2] {
 		t.Errorf("%+v", got)
 	}
 	a.stands(t, c, 0, gateway.Canceled)
+	// Who is not claimed after all takes no place under the cap.
+	if u, err := a.db.Usages(t.Context(), a.patients[:2]); err != nil || len(u[a.patients[0]][channels.Marketing]) != 0 || len(u[a.patients[1]][channels.Marketing]) != 1 {
+		t.Errorf("%v, %v", u, err)
+	}
 }
 
 func cappedOnce(t *testing.T, a audience) {

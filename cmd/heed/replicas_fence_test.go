@@ -120,8 +120,8 @@ type aimed struct {
 // aim lets so many people say no. What came for them is what picks them: their other messages
 // are near in the audiences of the other campaigns, and are being claimed just now.
 func (f *fleet) aim(refusals int) *aimed {
-	a := &aimed{f: f, targets: make(chan int, 64), shot: map[int]bool{}}
-	for range min(48, 6+refusals/100) {
+	a := &aimed{f: f, targets: make(chan int, 64+refusals/50), shot: map[int]bool{}}
+	for range min(96, 6+refusals/100) {
 		a.running.Go(func() {
 			for person := range a.targets {
 				began := time.Now()
@@ -136,9 +136,7 @@ func (f *fleet) aim(refusals int) *aimed {
 	all := refusals
 	f.carrier.watch(func(p parcel) {
 		// They last to the end: no more of them, in proportion, than messages have come.
-		if share := all * f.carrier.count() / *replicaMessages; rand.IntN(3) == 0 {
-			a.shoot(f.personAt(p.to), min(all, share+20))
-		}
+		a.shoot(f.personAt(p.to), min(all, all*f.carrier.count() / *replicaMessages + 20))
 	})
 	return a
 }

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -133,6 +134,9 @@ func (d *DB) openPostgres(address string) error {
 	// Compiling a statement takes a second, and PostgreSQL thinks it worth while for a report
 	// of a large campaign that is there in 10 ms.
 	q.Set("jit", "off")
+	// A machine that loses its power says nothing: the locks of what it had begun would be held
+	// until PostgreSQL's system misses it, two hours by default, and nobody could say STOP.
+	q.Set("idle_in_transaction_session_timeout", strconv.FormatInt(2*keepTime.Milliseconds(), 10))
 	u.RawQuery = q.Encode()
 	config, err := pgx.ParseConfig(u.String())
 	if err != nil {

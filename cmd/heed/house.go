@@ -152,7 +152,7 @@ func (h *house) furnish(ctx context.Context, secret []byte, ready func() error) 
 		Ways: h.carriers.ways, Senders: h.carriers.senders, Links: h.links, Calendar: h.calendar, Pace: pace, Zones: preferences.ZonesFingerprint(),
 		Now: h.now, NewID: h.ids.New, Wake: h.ring, WakeOne: func(q gateway.Queue) { h.bells[q].Ring() }, Ready: ready,
 		Fault: func(err error) {
-			h.log.Error("what became of a call could not be kept; the sweep will find it", "error", err)
+			h.log.Error("a fault beside a call; what was under way is found by the sweep", "error", err)
 		},
 		Lease: h.cfg.Sending.Lease, LookupAfter: h.cfg.Sending.LookupAfter, UnknownAfter: h.cfg.Sending.UnknownAfter,
 		ConfirmAfter: h.cfg.Sending.ConfirmAfter,

@@ -210,7 +210,8 @@ func (h *handing) call(ctx context.Context, i *Item) {
 		return
 	}
 	now := h.Now()
-	if over(now, h.slice.Lease, i.NotAfter) {
+	// What starts late is cut off by the lease, and nobody knows what came of it.
+	if over(now, h.slice.Lease.Add(-h.Lease/2), i.NotAfter) {
 		done()
 		h.note(func() { h.giveBack(i, now, leaseEnded, false) })
 		return

@@ -61,6 +61,7 @@ type Dispatcher struct {
 	ConfirmAfter time.Duration // how long an essential message may go without a receipt before a person looks
 
 	calls [len(gateway.Queues)]calls
+	waits waits // for a place of the pace
 }
 
 // wake tells that something may be due in a queue: the others are not looked at for it.

@@ -112,10 +112,11 @@ func (d *Dispatcher) claim(ctx context.Context, due []gateway.Message, fresh boo
 	}
 	now := d.Now()
 	change := gateway.Change{At: now, Actor: "heed"}
-	planned := map[int64]*job{}
+	planned, pace := map[int64]*job{}, &pacing{}
+	defer pace.tell(d)
 	for i := range due {
 		m := &due[i]
-		if j := d.plan(ctx, m, ks[m.Patient], usages[m.Patient], &change); j != nil {
+		if j := d.plan(ctx, pace, m, ks[m.Patient], usages[m.Patient], &change); j != nil {
 			planned[m.ID] = j
 		}
 	}
@@ -160,7 +161,7 @@ func patientsOf(list []gateway.Message) []int64 {
 
 // plan decides one message and adds what follows to the change. It gives a job
 // when the message is to be sent.
-func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, usage policy.Usage, change *gateway.Change) *job {
+func (d *Dispatcher) plan(ctx context.Context, pace *pacing, m *gateway.Message, k known, usage policy.Usage, change *gateway.Change) *job {
 	if m.Body.Answer != nil {
 		return d.planAnswer(m, k, change)
 	}
@@ -182,9 +183,11 @@ func (d *Dispatcher) plan(ctx context.Context, m *gateway.Message, k known, usag
 		})
 		return nil
 	}
-	if dec.Outcome == policy.Send && !d.inPace(ctx, m, cat, dec) {
-		change.Steps = append(change.Steps, gateway.Step{Message: m.ID, Patient: m.Patient, From: gateway.Waiting, To: gateway.Waiting, Version: k.Version, Due: change.At.Add(time.Second)})
-		return nil
+	if dec.Outcome == policy.Send {
+		if due, ok := d.place(ctx, pace, m, cat, dec, change.At); !ok {
+			change.Steps = append(change.Steps, gateway.Step{Message: m.ID, Patient: m.Patient, From: gateway.Waiting, To: gateway.Waiting, Version: k.Version, Due: due, Code: m.Code})
+			return nil
+		}
 	}
 	change.Decides = append(change.Decides, d.record(m, q, k, dec))
 	if dec.Outcome != policy.Send {

@@ -73,7 +73,7 @@ func (l *lot) writeMessages() error {
 	for k := range l.claim.Slices {
 		s := &l.claim.Slices[k]
 		o := campaign.Open{ID: s.ID, Channel: s.Channel, Program: s.Program, At: l.c.At, Provider: s.Provider, Form: s.Form, Discreet: s.Discreet, Wording: s.Wording}
-		if err := l.writeTold(&o, again[s], gateway.AttemptClaimed, ""); err != nil {
+		if err := l.writeTold(&o, again[s], gateway.AttemptClaimed); err != nil {
 			return err
 		}
 	}

@@ -43,18 +43,23 @@ const reached = "IN (2, 3, 4, 5)"
 // handedOver lists tries that reached a provider, or may have: from the mark that is
 // made before the call, and without those that surely went nowhere.
 func (d *DB) handedOver(ctx context.Context, patient int64, since time.Time, after int64, limit int) ([]gateway.Disclosure, error) {
+	// A slice that ends in between gives a try its row: it is read both times then, and never not at all.
+	first, err := d.toldTries(ctx, `m.patient = $1 AND m.id > $2 AND m.created_at >= $3 AND EXISTS (SELECT 1 FROM slices s WHERE s.id = m.slice AND s.status `+reached+`) ORDER BY m.id LIMIT $4`,
+		patient, after, micros(since), limit)
+	if err != nil {
+		return nil, err
+	}
 	tries, err := d.attempts(ctx, `WHERE message IN (SELECT id FROM messages WHERE patient = $1) AND id > $2 AND at >= $3 AND (status BETWEEN $4 AND $5
 		OR status = 1 AND EXISTS (SELECT 1 FROM slices s WHERE s.id = attempts.slice AND s.status `+reached+`)) ORDER BY id LIMIT $6`,
 		patient, after, micros(since), int(gateway.AttemptBegun), int(gateway.AttemptFailed), limit)
 	if err != nil {
 		return nil, err
 	}
-	first, err := d.toldTries(ctx, `m.patient = $1 AND m.id > $2 AND m.created_at >= $3 AND EXISTS (SELECT 1 FROM slices s WHERE s.id = m.slice AND s.status `+reached+`) ORDER BY m.id LIMIT $4`,
-		patient, after, micros(since), limit)
-	if err != nil {
-		return nil, err
+	for _, a := range first {
+		if !slices.ContainsFunc(tries, func(b gateway.Attempt) bool { return b.ID == a.ID }) {
+			tries = append(tries, a)
+		}
 	}
-	tries = append(tries, first...)
 	if len(tries) == 0 {
 		return nil, nil
 	}

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"harmonize.care/heed/gateway"
 	"harmonize.care/heed/gateway/campaign"
@@ -127,33 +129,61 @@ func (d *DB) toldTries(ctx context.Context, where string, args ...any) ([]gatewa
 	return got, err
 }
 
-// writeTold gives tries of a slice rows, with a status; one that has a row already is
-// brought forward where the condition allows.
-func (r *ride) writeTold(o *campaign.Open, items []campaign.OpenItem, status gateway.AttemptStatus, forward string) error {
-	tries := make([]campaign.Taken, len(items))
-	for n, i := range items {
-		tries[n].Open = i
+// allTries reads the tries of messages, oldest first: rows, and what slices tell of the
+// messages of campaigns (mass). A slice that ends in between has given a try its row after
+// the rows were read: then they are read once more.
+func (d *DB) allTries(ctx context.Context, ids, mass map[int64]struct{}) ([]gateway.Attempt, error) {
+	for again := false; ; again = true {
+		tries, err := d.attempts(ctx, "WHERE "+d.among("message", 1)+" ORDER BY message, number", keysOf(d, ids))
+		if err != nil || len(mass) == 0 {
+			return tries, err
+		}
+		first, err := d.toldTries(ctx, d.among("m.id", 1), keysOf(d, mass))
+		if err != nil {
+			return nil, err
+		}
+		tries = append(first, tries...)
+		begun := map[int64]struct{}{}
+		for i := range tries {
+			if _, ok := mass[tries[i].Message]; ok && tries[i].Number == 1 {
+				begun[tries[i].Message] = struct{}{}
+			}
+		}
+		if again || len(begun) == len(mass) {
+			return tries, nil
+		}
 	}
-	twice := "DO NOTHING"
-	if forward != "" {
-		twice = "DO UPDATE SET status = excluded.status WHERE " + forward
-	}
-	return r.writeTries(o, tries, status, twice)
 }
 
-// writeTries writes tries of a slice; twice says what is done where one is written already.
-func (r *ride) writeTries(o *campaign.Open, tries []campaign.Taken, status gateway.AttemptStatus, twice string) error {
-	if len(tries) == 0 {
-		return nil
+// writeTold gives tries of a slice rows, with a status. One that has a row already keeps it
+// as it is, or is brought forward if it was only claimed.
+func (r *ride) writeTold(o *campaign.Open, items []campaign.OpenItem, status gateway.AttemptStatus) error {
+	tries, ids := make([]campaign.Taken, len(items)), map[int64]struct{}{}
+	for n, i := range items {
+		tries[n].Open, ids[i.Attempt] = i, struct{}{}
 	}
+	if _, err := r.writeTries(o, tries, status); err != nil || status == gateway.AttemptClaimed || len(ids) == 0 {
+		return err
+	}
+	return r.run("UPDATE attempts SET status = $2 WHERE status = 1 AND "+r.among("id", 1), keysOf(r.DB, ids), int(status))
+}
+
+// writeTries writes tries of a slice, in order, and leaves those alone that are written
+// already. That is asked of every index: where two write the same row at once, PostgreSQL
+// looks at the one that is named alone, and fails at another.
+func (r *ride) writeTries(o *campaign.Open, tries []campaign.Taken, status gateway.AttemptStatus) (*table, error) {
 	list := r.table("id BIGINT", "message BIGINT", "number BIGINT", "address BIGINT", "version BIGINT", "provider TEXT")
+	if len(tries) == 0 {
+		return list, nil
+	}
+	slices.SortFunc(tries, func(a, b campaign.Taken) int { return cmp.Compare(a.Open.Attempt, b.Open.Attempt) })
 	for _, t := range tries {
 		i := &t.Open
 		list.row(i.Attempt, i.Message, i.Number, i.Address, i.Version, t.ProviderID)
 	}
-	return r.run(`INSERT INTO attempts (id, message, number, address, version, form, discreet, slice, channel, program, wording, provider, status, at, provider_id)
+	return list, r.run(`INSERT INTO attempts (id, message, number, address, version, form, discreet, slice, channel, program, wording, provider, status, at, provider_id)
 		SELECT e.id, e.message, e.number, e.address, e.version, CAST($1 AS TEXT), CAST($2 AS BOOLEAN), CAST($3 AS BIGINT), CAST($4 AS SMALLINT), CAST($5 AS SMALLINT), CAST($6 AS TEXT),
-		CAST($7 AS TEXT), CAST($8 AS SMALLINT), CAST($9 AS BIGINT), NULLIF(e.provider, '') FROM `+list.from(10)+" WHERE true ON CONFLICT (id) "+twice,
+		CAST($7 AS TEXT), CAST($8 AS SMALLINT), CAST($9 AS BIGINT), NULLIF(e.provider, '') FROM `+list.from(10)+" WHERE true ON CONFLICT DO NOTHING",
 		list.args(o.Form, o.Discreet, o.ID, int(o.Channel), int(o.Program), o.Wording, o.Provider, int(status), micros(o.At))...)
 }
 
@@ -164,7 +194,7 @@ func (r *ride) writeToldOf(messages map[int64]struct{}) error {
 		return err
 	}
 	for k := range open {
-		if err := r.writeTold(&open[k], open[k].Items, gateway.AttemptClaimed, ""); err != nil {
+		if err := r.writeTold(&open[k], open[k].Items, gateway.AttemptClaimed); err != nil {
 			return err
 		}
 	}

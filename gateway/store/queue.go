@@ -102,14 +102,14 @@ func (d *DB) Message(ctx context.Context, id int64) (*gateway.Message, error) {
 		return nil, gateway.ErrNotFound
 	}
 	if got[0].Campaign != 0 {
-		first, err := d.toldTries(ctx, "m.id = $1", id)
+		this := map[int64]struct{}{id: {}}
+		m.Tries, err = d.allTries(ctx, this, this)
 		if err == nil && len(last) == 0 {
 			last, err = d.toldDecisions(ctx, "m.id = $1", id)
 		}
 		if err != nil {
 			return nil, err
 		}
-		m.Tries = append(first, m.Tries...)
 	}
 	got[0].Tries, got[0].Events = m.Tries, m.Events
 	if len(last) > 0 {
@@ -183,12 +183,7 @@ func (d *DB) fill(ctx context.Context, list []gateway.Message) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	tries, err := d.attempts(ctx, "WHERE "+d.among("message", 1)+" ORDER BY message, number", keysOf(d, ids))
-	if err == nil && len(mass) > 0 {
-		var first []gateway.Attempt
-		first, err = d.toldTries(ctx, d.among("m.id", 1), keysOf(d, mass))
-		tries = append(first, tries...)
-	}
+	tries, err := d.allTries(ctx, ids, mass)
 	for _, a := range tries {
 		m := &list[at[a.Message]]
 		m.Tries = append(m.Tries, a)
@@ -225,6 +220,9 @@ func (d *DB) Attempt(ctx context.Context, id int64) (*gateway.Attempt, error) {
 	got, err := d.attempts(ctx, "WHERE id = $1", id)
 	if err == nil && len(got) == 0 {
 		got, err = d.toldTries(ctx, "m.id = $1", id)
+	}
+	if err == nil && len(got) == 0 { // its slice has given it a row in between, perhaps
+		got, err = d.attempts(ctx, "WHERE id = $1", id)
 	}
 	return one(got, err)
 }

@@ -95,7 +95,7 @@ func (f *finale) giveBack() error {
 	if err := f.run("UPDATE slices SET people = people - $2 WHERE id = $1", f.open.ID, len(unsent)); err != nil {
 		return err
 	}
-	if err := f.writeTold(f.open, unsent, gateway.AttemptUnsent, "attempts.status = 1"); err != nil {
+	if err := f.writeTold(f.open, unsent, gateway.AttemptUnsent); err != nil {
 		return err
 	}
 	return f.run(`UPDATE recipients SET state = 1, due_at = e.due, code = e.code, split = recipients.split + e.split, message = e.message, tries = e.tries
@@ -116,7 +116,7 @@ func (f *finale) places() error {
 		}
 		f.c.Edits = append(f.c.Edits, edit)
 	}
-	if err := f.writeTold(f.open, told, gateway.AttemptClaimed, ""); err != nil {
+	if err := f.writeTold(f.open, told, gateway.AttemptClaimed); err != nil {
 		return err
 	}
 	return inOrder(f.lockUsage, f.edits)
@@ -163,7 +163,7 @@ func (f *finale) drift() error {
 			delete(messages, i.Message)
 		}
 	}
-	if err := f.writeTold(f.open, adrift, gateway.AttemptClaimed, ""); err != nil {
+	if err := f.writeTold(f.open, adrift, gateway.AttemptClaimed); err != nil {
 		return err
 	}
 	if err := f.run("UPDATE attempts SET status = $2, code = $3 WHERE status = 1 AND "+f.among("id", 1), keysOf(f.DB, attempts), int(gateway.AttemptUnknown), leaseEnded); err != nil {
@@ -174,10 +174,15 @@ func (f *finale) drift() error {
 
 const leaseEnded = "lease_ended"
 
-// taken keeps the provider's ids of calls that were taken.
+// taken keeps the provider's ids of calls that were taken: as a rule with the rows of their
+// tries, else in those that are there.
 func (f *finale) taken() error {
-	return f.writeTries(f.open, f.end.Taken, gateway.AttemptTaken, `DO UPDATE SET provider_id = COALESCE(attempts.provider_id, excluded.provider_id),
-		status = CASE WHEN attempts.status < excluded.status THEN excluded.status ELSE attempts.status END`)
+	list, err := f.writeTries(f.open, f.end.Taken, gateway.AttemptTaken)
+	if err != nil {
+		return err
+	}
+	return f.all(list, `UPDATE attempts SET provider_id = COALESCE(attempts.provider_id, NULLIF(e.provider, '')), status = CASE WHEN attempts.status < 4 THEN 4 ELSE attempts.status END
+		FROM `+list.from(1)+" WHERE attempts.id = e.id AND (attempts.status < 4 OR attempts.provider_id IS NULL AND e.provider <> '')")
 }
 
 // tell makes the outgoing events of those who still ride in the slice.

@@ -37,6 +37,7 @@ func RunCampaigns(t *testing.T, open func(t *testing.T) Bench) {
 		"the last place under a cap, in a campaign":         cappedOnce,
 		"news of a letter is kept once and forwards":        newsOnce,
 		"calls of which nothing was kept are looked up":     scattered,
+		"a receipt that crosses the end of its slice":       receiptsCross,
 		"claims, stops and ends that cross never deadlock":  crossing,
 		"a campaign is over when everybody has an outcome":  over,
 		"a canceled campaign takes back what waits of it":   withdrawn,

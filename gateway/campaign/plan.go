@@ -11,7 +11,7 @@ import (
 const (
 	// maxCalls is how many messages that go one by one are in one claim, sideBySide how many
 	// of them are under way at a time.
-	maxCalls   = 64
+	maxCalls   = 128
 	sideBySide = 32
 	// maxSlices is how many slices a claim of those who wait makes: each must be sent within
 	// the one lease.

@@ -99,9 +99,14 @@ func (f *fleet) persist(method, path string, body []byte, header ...string) (sta
 	return f.persistAt(f.members, method, path, body, header...)
 }
 
+// patient is how long a caller goes on. Where a replica dies every half a second, none may live
+// for long enough to answer: who asks again about a call that was carried out waits for a
+// lease and a second.
+const patient = 10 * time.Minute
+
 // persistAt is persist at one of some replicas.
 func (f *fleet) persistAt(where []*member, method, path string, body []byte, header ...string) (status int, answer []byte, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patient)
 	defer cancel()
 	for ctx.Err() == nil {
 		m := where[rand.IntN(len(where))]

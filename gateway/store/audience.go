@@ -48,6 +48,11 @@ func (d *DB) AddRecipients(ctx context.Context, c gateway.Change, id int64, edit
 		if err := campaign.Editable(is); err != nil {
 			return err
 		}
+		if is.People == 0 {
+			if err := u.isEmpty(id); err != nil {
+				return err
+			}
+		}
 		if added, err = u.addRecipients(id, list); err != nil || added.New == 0 {
 			return err
 		}
@@ -56,6 +61,16 @@ func (d *DB) AddRecipients(ctx context.Context, c gateway.Change, id int64, edit
 		return u.writeCampaign(is)
 	})
 	return added, err
+}
+
+// isEmpty refuses a list while an older one is being taken away.
+func (u *unit) isEmpty(id int64) error {
+	var left bool
+	err := u.tx.QueryRowContext(u.ctx, "SELECT EXISTS (SELECT 1 FROM recipients WHERE campaign = $1)", id).Scan(&left)
+	if err == nil && left {
+		err = gateway.NotNow{Code: "audience_clearing", Problem: "The audience is being cleared, or clearing it was broken off. Clear it once more, then upload the list."}
+	}
+	return err
 }
 
 func (u *unit) addRecipients(id int64, list []campaign.Recipient) (campaign.Added, error) {
@@ -142,7 +157,7 @@ func (u *unit) knownNow(id, pos, patient int64, added *campaign.Added) error {
 	return err
 }
 
-// ClearRecipients empties an audience, in batches. gateway.NotNow.
+// ClearRecipients empties an audience, in batches; nothing is added until it is empty. gateway.NotNow.
 func (d *DB) ClearRecipients(ctx context.Context, c gateway.Change, id int64, editor gateway.Person) error {
 	// The approval ends first: half an audience is never an approved one.
 	_, err := d.ChangeCampaign(ctx, c, id, func(is *gateway.Campaign) error {
@@ -158,7 +173,7 @@ func (d *DB) ClearRecipients(ctx context.Context, c gateway.Change, id int64, ed
 	}
 	for {
 		r, err := d.write.ExecContext(ctx, `DELETE FROM recipients WHERE campaign = $1 AND pos IN (SELECT pos FROM recipients WHERE campaign = $1 LIMIT $2)
-			AND EXISTS (SELECT 1 FROM campaigns WHERE id = $1 AND status = 0)`, id, forgetBatch)
+			AND EXISTS (SELECT 1 FROM campaigns WHERE id = $1 AND status = 0 AND people = 0)`, id, forgetBatch)
 		if err != nil {
 			return err
 		}

@@ -215,6 +215,16 @@ func listOnce(t *testing.T, a audience) {
 	if c, err := a.db.Campaign(ctx, draft.ID); err != nil || c.People != 4 || c.Revision != 2 {
 		t.Errorf("%+v, %v", c, err)
 	}
+	// Clearing it began, and was broken off: nothing is added to what is left.
+	if _, err := a.db.ChangeCampaign(ctx, gateway.Change{At: a.Now()}, draft.ID, func(c *gateway.Campaign) error {
+		c.People = 0
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := add(list...); !errors.As(err, &now) || now.Code != "audience_clearing" {
+		t.Errorf("added to half an audience: %v", err)
+	}
 	if err := a.db.ClearRecipients(ctx, gateway.Change{At: a.Now()}, draft.ID, gateway.Person{Name: "ana"}); err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,8 @@ func (f *fleet) aim(refusals int) *aimed {
 	}
 	all := refusals
 	f.carrier.watch(func(p parcel) {
-		// They last to the end: no more of them, in proportion, than messages have come.
+		// They last to the end: no more of them, in proportion, than messages have come. One in
+		// ten or so does not come.
 		a.shoot(f.personAt(p.to), min(all, all*f.carrier.count() / *replicaMessages + 20))
 	})
 	return a

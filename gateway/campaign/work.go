@@ -111,10 +111,20 @@ func (r *Runner) shard(ctx context.Context, c *gateway.Campaign, shards []Shard,
 	}
 	n, err := r.take(ctx, c, lane, rows, false)
 	if errors.Is(err, errOutrun) {
-		r.homes.Store(worker, s.No+1)
-		return len(rows), nil // there is more to do, elsewhere
+		return r.moveOn(ctx, c, s, worker, len(rows))
 	}
 	return n, err
+}
+
+// moveOn sends a worker to the next shard, and says that it moved something where somebody
+// else did: there is more to do at once. Where nobody did, nothing may be claimed now.
+func (r *Runner) moveOn(ctx context.Context, c *gateway.Campaign, s Shard, worker, n int) (int, error) {
+	r.homes.Store(worker, s.No+1)
+	now, err := r.Store.CampaignShards(ctx, c.ID)
+	if err != nil || slices.Contains(now, s) {
+		return 0, err
+	}
+	return n, nil
 }
 
 const (
@@ -134,7 +144,7 @@ func nextShard(shards []Shard, from int) Shard {
 	return shards[0]
 }
 
-// errOutrun: somebody else moved the cursor meanwhile.
+// errOutrun: somebody else moved the cursor meanwhile, or the campaign does not run any more.
 var errOutrun = errors.New("another worker was quicker")
 
 // size is how many recipients are judged at a time: as many as one claim takes, where

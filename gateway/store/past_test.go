@@ -23,13 +23,7 @@ const mostRead = 1500
 // quick in a test and slow in a practice. PostgreSQL counts what it read: behind 100,000
 // messages every operation looks at a few rows, whatever its plan.
 func TestNothingGrowsWithThePast(t *testing.T) {
-	address := newDatabase(t)
-	counts, err := sql.Open("pgx", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer counts.Close()
-	counts.SetMaxOpenConns(1)
+	address, counts := newCountedDatabase(t)
 	p := &present{}
 	t.Run("a past", func(t *testing.T) { p.begin(t, address) })
 	for _, o := range p.operations() {
@@ -54,13 +48,7 @@ func TestNothingGrowsWithThePast(t *testing.T) {
 // of its tables yet, and plans as if they were empty. Sealing looks at each row once all
 // the same.
 func TestSealingAFreshImport(t *testing.T) {
-	address := newDatabase(t)
-	counts, err := sql.Open("pgx", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer counts.Close()
-	counts.SetMaxOpenConns(1)
+	address, counts := newCountedDatabase(t)
 	const rows = 20_000
 	t.Run("import", func(t *testing.T) {
 		db, _ := open(t, address)
@@ -82,6 +70,20 @@ func TestSealingAFreshImport(t *testing.T) {
 			t.Errorf("it looked at %d rows of %s", n[1], table)
 		}
 	}
+}
+
+// newCountedDatabase makes a database, and gives a connection of its own that asks what was
+// read in it.
+func newCountedDatabase(t *testing.T) (address string, counts *sql.DB) {
+	t.Helper()
+	address = newDatabase(t)
+	counts, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { counts.Close() })
+	counts.SetMaxOpenConns(1)
+	return address, counts
 }
 
 // readSoFar gives how often each table was read from end to end, and how many rows and
